@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signals.  Numbers and layouts are those of Linux x86-64 (asm/signal.h, asm-generic/siginfo.h).
+ */
+#ifndef MOAT_SENTRY_SIGNAL_H
+#define MOAT_SENTRY_SIGNAL_H
+
+#include "base/list.h"
+#include "base/types.h"
+
+struct task;
+struct process;
+struct pgrp;
+
+typedef uint64_t sigset64; /* bit N-1: signal N */
+#define SIG_BIT(n) (1ull << ((n)-1))
+#define NSIG_MAX 64
+
+/* Results that never reach user space: what to do when a signal ended the wait (Linux's numbers). */
+#define ERESTARTSYS 512            /* restart if SA_RESTART or no handler runs */
+#define ERESTARTNOINTR 513         /* always restart */
+#define ERESTARTNOHAND 514         /* restart only if no handler runs */
+#define ERESTART_RESTARTBLOCK 516  /* restart through restart_syscall and task->restart */
+
+/* The kernel's siginfo: exactly the 128 bytes of user space's siginfo_t. */
+struct ksiginfo {
+    int32_t signo;
+    int32_t error;
+    int32_t code;
+    int32_t pad;
+    union {
+        struct { int32_t pid; uint32_t uid; uint64_t value; } rt;      /* kill, tgkill, sigqueue */
+        struct { int32_t timerid; int32_t overrun; uint64_t value; } timer;
+        struct { int32_t pid; uint32_t uid; int32_t status; int32_t pad; int64_t utime; int64_t stime; } child;
+        struct { uint64_t addr; int16_t addr_lsb; } fault;
+        struct { int64_t band; int32_t fd; } poll;
+        struct { uint64_t call_addr; int32_t syscall; uint32_t arch; } sys;
+        uint8_t bytes[112];
+    } u;
+};
+_Static_assert(sizeof(struct ksiginfo) == 128, "siginfo_t is 128 bytes");
+
+struct sig_queue {
+    sigset64 set;        /* which are pending */
+    struct list infos;   /* queued struct sig_entry, oldest first */
+};
+
+struct sigaction64 { /* the kernel's struct sigaction of x86-64 */
+    uint64_t handler;
+    uint64_t flags;
+    uint64_t restorer;
+    sigset64 mask;
+};
+
+struct sigaltstack64 {
+    uint64_t sp;
+    int32_t flags;
+    int32_t pad;
+    uint64_t size;
+};
+
+struct sig_actions;
+
+/* A signal that the current task caused itself (fault): cannot be blocked or ignored. */
+void signal_force(struct task *t, const struct ksiginfo *info);
+/* Sends; info NULL means from the kernel (SI_KERNEL).  0 or -EAGAIN (queue limit of real-time signals). */
+int signal_send_task(struct task *t, int signo, const struct ksiginfo *info);
+int signal_send_process(struct process *p, int signo, const struct ksiginfo *info);
+/* Every process of the group; 0 when at least one took it, -ESRCH otherwise. */
+int signal_send_pgrp(struct pgrp *g, int signo, const struct ksiginfo *info);
+/* True when task_block(INTERRUPTIBLE) would return -EINTR. */
+bool signal_pending(struct task *t);
+bool signal_fatal_pending(struct task *t);
+/* Would `signo` be ignored or blocked by current?  (tty: background reads and writes) */
+bool signal_ignored_or_blocked(int signo);
+/* Sets the mask until the next return to user mode (ppoll, pselect, sigsuspend, epoll_pwait). */
+void signal_mask_temporary(sigset64 mask);
+/* Sets current's mask under the lock. */
+void signal_mask_set(sigset64 mask);
+/* Takes one pending signal in `set` from current (signalfd, sigtimedwait); false when none. */
+bool signal_dequeue(sigset64 set, struct ksiginfo *out_info);
+/* The queue that signalfd and its poll wait on: woken on each signal sent to the process or task. */
+struct waitq *signal_waitq(struct process *p);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Address spaces: areas (vma), page tables, faults, copy-on-write, and the door to user memory.
+ *
+ * Locks: mm->lock (rwmutex, sleeping) guards the area tree and is held while orders that revoke are carried out;
+ * mm->pt_lock (spinlock, RANK_MM) guards page table entries and is held while a page is copied in or out.
+ */
+#ifndef MOAT_SENTRY_MM_H
+#define MOAT_SENTRY_MM_H
+
+#include "base/atomic.h"
+#include "base/rbtree.h"
+#include "base/types.h"
+#include "hal.h"
+#include "kernel/lock.h"
+#include "platform.h"
+
+struct file;
+struct task;
+struct mm;
+struct iov_iter;
+
+/* ---- frames (mm/frame.c) -------------------------------------------------------------------
+ * Physical pages of the guest.  Window frames (pfn >= window_base) need no references: frame_get/put ignore them. */
+
+/* One zeroed frame with one reference; *out_pfn.  -ENOMEM. */
+must_check int frame_alloc(uint64_t *out_pfn);
+/* `count` contiguous zero-on-touch frames, one reference each (at most FRAME_RUN_MAX). */
+must_check int frame_alloc_run(uint64_t count, uint64_t *out_pfn);
+#define FRAME_RUN_MAX (1ull << 18) /* 1 GiB */
+void frame_get(uint64_t pfn);
+void frame_put(uint64_t pfn);
+void frame_put_run(uint64_t pfn, uint64_t count);
+uint32_t frame_refs(uint64_t pfn);
+bool frame_is_window(uint64_t pfn);
+static inline void *frame_ptr(uint64_t pfn) {
+    return hal_memory()->linear + (pfn << PAGE_SHIFT);
+}
+uint64_t frames_used(void);
+uint64_t frames_total(void);
+void frame_init(void);
+
+/* ---- areas ---------------------------------------------------------------------------------- */
+
+enum {
+    VMA_READ = 1u << 0,
+    VMA_WRITE = 1u << 1,
+    VMA_EXEC = 1u << 2,
+    VMA_SHARED = 1u << 3,
+    VMA_MAY_READ = 1u << 4, /* what mprotect may add */
+    VMA_MAY_WRITE = 1u << 5,
+    VMA_MAY_EXEC = 1u << 6,
+    VMA_GROWSDOWN = 1u << 7,
+    VMA_STACK = 1u << 8,
+    VMA_HEAP = 1u << 9,
+    VMA_DONTFORK = 1u << 10,
+    VMA_WIPEONFORK = 1u << 11,
+    VMA_NORESERVE = 1u << 12,
+    VMA_LOCKED = 1u << 13,
+    VMA_DONTDUMP = 1u << 14,
+    VMA_SPECIAL = 1u << 15, /* [vdso]: the platform's */
+};
+
+struct vma {
+    struct rb_node node;    /* in mm->vmas by start */
+    struct mm *mm;
+    uint64_t start, end;    /* page-aligned, [start, end) */
+    uint32_t flags;         /* VMA_* */
+    struct file *file;      /* referenced; NULL: anonymous */
+    uint64_t pgoff;         /* file offset of start, in pages */
+    const char *name;       /* "[heap]" and the like, or NULL */
+};
+
+struct mm {
+    struct refcount ref;    /* holders of the structure */
+    uint32_t users;         /* atomic: tasks that run in it; the last one empties it */
+    struct rwmutex lock;
+    struct rb_tree vmas;    /* guarded by lock */
+    uint32_t vma_count;
+    struct spinlock pt_lock;
+    struct page_table *pt;  /* guarded by pt_lock */
+    struct platform_space *space;
+    struct mm_gather *gather; /* frames to release once queued orders are carried out; guarded by pt_lock */
+    uint64_t brk_start, brk;  /* guarded by lock, as the rest */
+    uint64_t mmap_base;
+    uint64_t stack_top;
+    uint64_t arg_start, arg_end, env_start, env_end;
+    uint64_t code_start, code_end, data_start, data_end;
+    uint64_t total_pages, locked_pages, rss_pages, hiwater_rss;
+    struct file *exe;       /* referenced; /proc/self/exe */
+    uint8_t auxv[512];
+    size_t auxv_len;
+};
+
+void mm_init(void);
+/* A new, empty mm over `space` (which it owns from then on); one user. */
+must_check int mm_create(struct platform_space *space, struct mm **out_mm);
+/* execve in two steps: the layout is built in an mm with space == NULL, then bound. */
+void mm_bind_space(struct mm *mm, struct platform_space *space);
+static inline void mm_get(struct mm *mm) {
+    ref_get(&mm->ref);
+}
+void mm_put(struct mm *mm);
+/* A task joins / leaves.  The last mm_leave frees all areas and destroys the space. */
+void mm_join(struct mm *mm);
+void mm_leave(struct mm *mm);
+/* Fork: copies areas and entries, queues the copy-on-write protects on `parent`'s space.  Called with the parent's
+ * lock held for writing (mm_fork_begin/end frame it); child->space is bound by the caller afterwards. */
+must_check int mm_fork(struct mm *parent, struct mm **out_child);
+
+/* Maps as mmap(2) with MAP_FIXED_NOREPLACE/FIXED/hint semantics; for the loader and mmap.  Takes its own reference on
+ * `file`.  Lock: takes mm->lock.  The address or -errno. */
+int64_t mm_map(struct mm *mm, uint64_t addr, uint64_t len, uint32_t prot, uint32_t map_flags, struct file *file,
+               uint64_t off);
+must_check int mm_unmap(struct mm *mm, uint64_t addr, uint64_t len);
+must_check int mm_protect(struct mm *mm, uint64_t addr, uint64_t len, uint32_t prot);
+must_check int mm_set_brk_start(struct mm *mm, uint64_t addr);
+/* A page fault of user code: queues what mends it.  0; -EFAULT (SIGSEGV, *out_code SEGV_MAPERR/ACCERR);
+ * -EIO (SIGBUS, BUS_ADRERR); -ENOMEM (SIGBUS / kill). */
+must_check int mm_fault(struct mm *mm, uint64_t addr, uint32_t access, int *out_code);
+/* Releases gathered frames; called by the return path when the space's orders have been carried out. */
+void mm_orders_done(struct mm *mm);
+/* Takes [first, first+count) pages of `file`'s inode out of every mapping (truncate, hole punch). */
+struct inode;
+void mm_unmap_inode(struct inode *inode, uint64_t first_page, uint64_t page_count);
+/* Calls fn for each area in order, lock held for reading (maps, smaps). */
+void mm_for_each(struct mm *mm, bool (*fn)(struct vma *v, void *arg), void *arg);
+/* Pages of [start,end) that have a frame. */
+uint64_t mm_resident(struct mm *mm, uint64_t start, uint64_t end);
+
+/* ---- user memory (mm/uaccess.c): may sleep, no spinlock may be held ---------------------------- */
+
+/* Between user memory of `current` and kernel memory.  0 or -EFAULT. */
+must_check int copyin(void *dst, struct uaddr src, size_t len);
+must_check int copyout(struct uaddr dst, const void *src, size_t len);
+must_check int zero_user(struct uaddr dst, size_t len);
+/* A NUL-terminated string of at most size-1 bytes; its length, -EFAULT, or -ENAMETOOLONG. */
+int64_t copyin_str(char *dst, struct uaddr src, size_t size);
+/* Of another mm (a reference is held): /proc/pid/mem, process_vm_*, execve arguments.  `force` ignores protection.
+ * Bytes copied, or -EFAULT when none could be. */
+int64_t mm_read(struct mm *mm, uint64_t addr, void *dst, size_t len, bool force);
+int64_t mm_write(struct mm *mm, uint64_t addr, const void *src, size_t len, bool force);
+
+/* Pins user pages for direct host I/O: fills segs (kernel pointers of the linear map) for up to `len` bytes; returns
+ * how many segs, *out_len the bytes they cover (may be short).  mm_unpin gives them back. */
+int64_t mm_pin(struct mm *mm, struct uaddr addr, size_t len, bool write, struct hal_seg *segs, size_t seg_max,
+               size_t *out_len);
+void mm_unpin(struct mm *mm, const struct hal_seg *segs, size_t seg_count);
+
+/* Futex words.  The key identifies the word across address spaces when the mapping is shared. */
+struct futex_key {
+    uint64_t a; /* mm pointer, or inode pointer | 1 */
+    uint64_t b; /* address, or offset in the file / frame number */
+};
+must_check int mm_futex_key(struct uaddr addr, bool shared, struct futex_key *out_key);
+must_check int user_load_u32(struct uaddr addr, uint32_t *out_value);
+must_check int user_cas_u32(struct uaddr addr, uint32_t expected, uint32_t desired, uint32_t *out_seen);
+
+#endif
