@@ -76,7 +76,7 @@ struct moat_ctl_rlimit {
 #define MOAT_PROC_READONLY_ROOT 4u
 #define MOAT_PROC_CLEAR_GROUPS 8u
 
-/* CREATE and EXEC.  Behind it, in this order: argv strings, env strings (struct moat_ctl_str each), groups (uint32_t),
+/* CREATE and EXEC.  Behind it, in this order: argv strings, env strings (struct moat_ctl_str each), groups (uint32_t, padded to 8 bytes),
  * rlimits, mounts, then the string table. */
 struct moat_ctl_create {
     struct moat_ctl_header h;

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a container is, independent of who asked (command line or config.json) and of the isolation that runs it.
+ */
+#ifndef MOAT_OCI_CONTAINER_H
+#define MOAT_OCI_CONTAINER_H
+
+#include "base/types.h"
+#include "host/strlist.h"
+
+#include <sys/types.h>
+
+enum overlay_mode { OVERLAY_MEMORY, OVERLAY_NONE };
+enum network_mode { NETWORK_NONE, NETWORK_HOST };
+enum platform_choice { PLATFORM_AUTO, PLATFORM_SYSTRAP };
+
+struct container_rlimit {
+    uint32_t resource; /* RLIMIT_* */
+    uint64_t cur, max;
+};
+
+enum mount_kind { MOUNT_BIND, MOUNT_TYPED };
+
+struct container_mount {
+    enum mount_kind kind;
+    uint32_t flags; /* MOAT_MOUNT_* of moat/control.h */
+    char *source, *target, *fstype, *options;
+};
+
+struct container_caps {
+    uint64_t effective, permitted, inheritable, bounding, ambient;
+};
+
+/* One process: a container's init, or an exec. */
+struct container_process {
+    struct strlist args, env;
+    char *cwd;
+    uint32_t uid, gid, umask;
+    uint32_t *groups;
+    size_t group_count;
+    struct container_rlimit *rlimits;
+    size_t rlimit_count;
+    struct container_caps caps;
+    bool terminal, no_new_privs;
+    uint16_t rows, cols;
+};
+
+struct container {
+    char *id;
+    char *hostname;
+    struct container_process process;
+    char *rootfs; /* absolute host path */
+    bool root_readonly;
+    enum overlay_mode overlay;
+    enum network_mode network;
+    enum platform_choice platform;
+    struct container_mount *mounts;
+    size_t mount_count;
+    uint64_t memory_limit; /* bytes, 0: none */
+    bool strace;
+    uint32_t handover; /* MOAT_HANDOVER_* */
+};
+
+/* Adds a mount with copies of the strings (NULL allowed); 0 or -ENOMEM. */
+must_check int container_add_mount(struct container *c, enum mount_kind kind, uint32_t flags, const char *source,
+                                   const char *target, const char *fstype, const char *options);
+must_check int container_add_rlimit(struct container_process *p, uint32_t resource, uint64_t cur, uint64_t max);
+void container_process_free(struct container_process *p);
+void container_free(struct container *c);
+
+/* All capabilities the running kernel's headers name. */
+uint64_t container_caps_all(void);
+
+#endif

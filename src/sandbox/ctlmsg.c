@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Building control messages: see ctlmsg.h.  The layout is that of struct moat_ctl_create. */
+#include "sandbox/ctlmsg.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct builder {
+    char *buf;            /* MOAT_CTL_MSG_MAX bytes */
+    size_t fixed;         /* next free byte of the arrays */
+    size_t strings;       /* start of the string table */
+    size_t used;          /* bytes of the table */
+    bool overflow;
+};
+
+static void *builder_take(struct builder *b, size_t size) {
+    void *at = b->buf + b->fixed;
+    b->fixed += size;
+    return at;
+}
+
+static struct moat_ctl_str builder_string(struct builder *b, const char *text) {
+    struct moat_ctl_str s = {0, 0};
+    size_t len = strlen(text == NULL ? "" : text);
+    if (b->strings + b->used + len + 1 > MOAT_CTL_MSG_MAX) {
+        b->overflow = true;
+        return s;
+    }
+    memcpy(b->buf + b->strings + b->used, text == NULL ? "" : text, len + 1);
+    s.off = (uint32_t)b->used;
+    s.len = (uint32_t)len;
+    b->used += len + 1;
+    return s;
+}
+
+static size_t arrays_size(const struct container *c, const struct container_process *p,
+                          bool is_exec) {
+    size_t size = (p->args.count + p->env.count) * sizeof(struct moat_ctl_str);
+    size += ALIGN_UP(p->group_count * sizeof(uint32_t), 8);
+    size += p->rlimit_count * sizeof(struct moat_ctl_rlimit);
+    if (!is_exec) {
+        size += c->mount_count * sizeof(struct moat_ctl_mount);
+    }
+    return size;
+}
+
+static void build_mounts(struct builder *b, const struct container *c) {
+    uint32_t next_export = 1;
+    for (size_t i = 0; i < c->mount_count; i++) {
+        const struct container_mount *m = &c->mounts[i];
+        struct moat_ctl_mount *out = builder_take(b, sizeof(*out));
+        out->flags = m->flags;
+        if (m->kind == MOUNT_BIND) {
+            out->kind = MOAT_MOUNT_BIND;
+            out->export_index = next_export++;
+        } else {
+            out->kind = MOAT_MOUNT_TYPED;
+        }
+        out->target = builder_string(b, m->target);
+        out->fstype = builder_string(b, m->fstype);
+        out->source = builder_string(b, m->source);
+        out->options = builder_string(b, m->options);
+    }
+}
+
+static void build_process(struct builder *b, struct moat_ctl_create *msg,
+                          const struct container_process *p) {
+    msg->cwd = builder_string(b, p->cwd == NULL ? "/" : p->cwd);
+    msg->argc = (uint32_t)p->args.count;
+    msg->envc = (uint32_t)p->env.count;
+    msg->group_count = (uint32_t)p->group_count;
+    msg->rlimit_count = (uint32_t)p->rlimit_count;
+    msg->uid = p->uid;
+    msg->gid = p->gid;
+    msg->umask_ = p->umask;
+    msg->rows = p->rows;
+    msg->cols = p->cols;
+    msg->flags = (p->terminal ? MOAT_PROC_TERMINAL : 0) |
+                 (p->no_new_privs ? MOAT_PROC_NO_NEW_PRIVS : 0);
+    msg->cap_effective = p->caps.effective;
+    msg->cap_permitted = p->caps.permitted;
+    msg->cap_inheritable = p->caps.inheritable;
+    msg->cap_bounding = p->caps.bounding;
+    msg->cap_ambient = p->caps.ambient;
+    for (size_t i = 0; i < p->args.count; i++) {
+        struct moat_ctl_str *s = builder_take(b, sizeof(*s));
+        *s = builder_string(b, p->args.items[i]);
+    }
+    for (size_t i = 0; i < p->env.count; i++) {
+        struct moat_ctl_str *s = builder_take(b, sizeof(*s));
+        *s = builder_string(b, p->env.items[i]);
+    }
+    void *groups = builder_take(b, ALIGN_UP(p->group_count * sizeof(uint32_t), 8));
+    if (p->group_count > 0) {
+        memcpy(groups, p->groups, p->group_count * sizeof(uint32_t));
+    }
+    for (size_t i = 0; i < p->rlimit_count; i++) {
+        struct moat_ctl_rlimit *r = builder_take(b, sizeof(*r));
+        r->resource = p->rlimits[i].resource;
+        r->cur = p->rlimits[i].cur;
+        r->max = p->rlimits[i].max;
+    }
+}
+
+static int too_big(struct err *err) {
+    return err_set(err, -E2BIG,
+                   "the arguments and environment of the process are larger than %u bytes: pass less of them",
+                   MOAT_CTL_MSG_MAX);
+}
+
+int ctlmsg_build_create(const struct container *c, const struct container_process *p,
+                        const char *exec_id, uint32_t request_id, void **out_buf, size_t *out_len,
+                        struct err *err) {
+    size_t arrays = sizeof(struct moat_ctl_create) + arrays_size(c, p, exec_id != NULL);
+    if (arrays >= MOAT_CTL_MSG_MAX) {
+        return too_big(err);
+    }
+    struct builder b = {.buf = calloc(1, MOAT_CTL_MSG_MAX), .strings = arrays};
+    if (b.buf == NULL) {
+        return err_sys(err, -ENOMEM, "cannot build the message that creates the process");
+    }
+    struct moat_ctl_create *msg = builder_take(&b, sizeof(*msg));
+    msg->h.type = exec_id == NULL ? MOAT_CTL_CREATE : MOAT_CTL_EXEC;
+    msg->h.magic = MOAT_CTL_MAGIC;
+    msg->h.version = MOAT_CTL_VERSION;
+    msg->h.id = request_id;
+    msg->container = builder_string(&b, c->id);
+    msg->exec_id = builder_string(&b, exec_id);
+    msg->hostname = builder_string(&b, c->hostname);
+    msg->strings_off = (uint32_t)arrays;
+    msg->overlay = c->overlay == OVERLAY_NONE ? MOAT_OVERLAY_NONE : MOAT_OVERLAY_MEMORY;
+    build_process(&b, msg, p);
+    if (c->root_readonly) {
+        msg->flags |= MOAT_PROC_READONLY_ROOT;
+    }
+    if (exec_id == NULL) {
+        msg->mount_count = (uint32_t)c->mount_count;
+        build_mounts(&b, c);
+    }
+    if (b.overflow) {
+        free(b.buf);
+        return too_big(err);
+    }
+    msg->h.size = (uint32_t)(arrays + b.used);
+    *out_buf = b.buf;
+    *out_len = msg->h.size;
+    return 0;
+}
+
+int ctlmsg_ref(struct moat_ctl_ref *ref, uint16_t type, uint32_t size, uint32_t request_id,
+               const char *container, const char *exec_id) {
+    memset(ref, 0, sizeof(*ref));
+    ref->h = (struct moat_ctl_header){MOAT_CTL_MAGIC, MOAT_CTL_VERSION, type, size, request_id};
+    const char *exec = exec_id == NULL ? "" : exec_id;
+    if (strlen(container) >= sizeof(ref->container) || strlen(exec) >= sizeof(ref->exec_id)) {
+        return -ENAMETOOLONG;
+    }
+    memcpy(ref->container, container, strlen(container) + 1);
+    memcpy(ref->exec_id, exec, strlen(exec) + 1);
+    return 0;
+}
