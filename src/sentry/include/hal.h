@@ -97,6 +97,9 @@ void hal_file_close(int hfd);
 /* Stream I/O (pipes, sockets, terminals), never blocks: -EAGAIN when not ready. */
 int64_t hal_stream_read(int hfd, void *buf, size_t len);
 int64_t hal_stream_write(int hfd, const void *buf, size_t len);
+/* The two above also serve a regular file: plain read and write at the offset of the host's open file description, which
+ * other host processes may share (stdout sent to a file).  This moves that offset as lseek(2) does: it or -errno. */
+int64_t hal_stream_seek(int hfd, int64_t off, int whence);
 /* POLLIN, POLLOUT, POLLHUP, POLLERR as they are now. */
 uint32_t hal_stream_poll(int hfd);
 /* Asks for sentry_host_event(cookie, events) on a vCPU once `hfd` has one of `events` (one shot; 0 cancels). */

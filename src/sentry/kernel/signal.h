@@ -79,6 +79,8 @@ void signal_mask_temporary(sigset64 mask);
 void signal_mask_set(sigset64 mask);
 /* Takes one pending signal in `set` from current (signalfd, sigtimedwait); false when none. */
 bool signal_dequeue(sigset64 set, struct ksiginfo *out_info);
+/* For /proc/pid/status: process-wide pending signals, and those ignored and caught.  Takes sig_lock. */
+void signal_sets(struct process *p, sigset64 *out_pending, sigset64 *out_ignored, sigset64 *out_caught);
 /* The queue that signalfd and its poll wait on: woken on each signal sent to the process or task. */
 struct waitq *signal_waitq(struct process *p);
 
