@@ -22,6 +22,7 @@ enum lock_rank {
     RANK_NONE,
     RANK_TASKLIST,  /* process tree, pid table, sessions and groups */
     RANK_SIGNAL,    /* process->sig_lock */
+    RANK_SIGACTION, /* sig_actions->lock */
     RANK_TTY,
     RANK_FS,        /* generic leaf of a filesystem (superblock lists, dentry lists) */
     RANK_DCACHE,    /* hash buckets */

@@ -5,12 +5,15 @@
 #ifndef MOAT_SENTRY_SIGNAL_H
 #define MOAT_SENTRY_SIGNAL_H
 
+#include "base/atomic.h"
 #include "base/list.h"
 #include "base/types.h"
+#include "kernel/lock.h"
 
 struct task;
 struct process;
 struct pgrp;
+struct user_counts;
 
 typedef uint64_t sigset64; /* bit N-1: signal N */
 #define SIG_BIT(n) (1ull << ((n)-1))
@@ -59,13 +62,30 @@ struct sigaltstack64 {
     uint64_t size;
 };
 
-struct sig_actions;
+/* Dispositions; shared by processes cloned with CLONE_SIGHAND. */
+struct sig_actions {
+    struct refcount ref;
+    struct spinlock lock; /* RANK_SIGACTION */
+    struct sigaction64 sa[NSIG_MAX]; /* guarded by lock; [signo - 1] */
+};
+
+/* One queued siginfo. */
+struct sig_entry {
+    struct list link;
+    struct user_counts *user; /* whose RLIMIT_SIGPENDING it counts against; referenced; may be NULL */
+    struct ksiginfo info;
+};
+
+#define SIG_STOP_SET (SIG_BIT(19) | SIG_BIT(20) | SIG_BIT(21) | SIG_BIT(22)) /* STOP, TSTP, TTIN, TTOU */
+#define SIG_KERNEL_ONLY (SIG_BIT(9) | SIG_BIT(19))                          /* KILL, STOP */
 
 /* A signal that the current task caused itself (fault): cannot be blocked or ignored. */
 void signal_force(struct task *t, const struct ksiginfo *info);
 /* Sends; info NULL means from the kernel (SI_KERNEL).  0 or -EAGAIN (queue limit of real-time signals). */
 int signal_send_task(struct task *t, int signo, const struct ksiginfo *info);
 int signal_send_process(struct process *p, int signo, const struct ksiginfo *info);
+/* From outside the container: SIGKILL and SIGSTOP act even on its init. */
+int signal_send_outside(struct process *p, int signo);
 /* Every process of the group; 0 when at least one took it, -ESRCH otherwise. */
 int signal_send_pgrp(struct pgrp *g, int signo, const struct ksiginfo *info);
 /* True when task_block(INTERRUPTIBLE) would return -EINTR. */
@@ -83,5 +103,33 @@ bool signal_dequeue(sigset64 set, struct ksiginfo *out_info);
 void signal_sets(struct process *p, sigset64 *out_pending, sigset64 *out_ignored, sigset64 *out_caught);
 /* The queue that signalfd and its poll wait on: woken on each signal sent to the process or task. */
 struct waitq *signal_waitq(struct process *p);
+
+/* ---- on the way back to user mode (kernel/entry.c) ---- */
+/* Is there anything for signal_deliver to do?  Cheap.  Also ends a temporary mask when the call was not interrupted, so
+ * task->result must be set before. */
+bool signal_work_pending(struct task *t);
+/*
+ * Does everything signals ask for: dies, stops, sets up handler frames, decides restarts (-ERESTART* in task->result for the call
+ * task->orig_nr: rip back by 2 and rax = orig_nr, or rax = -EINTR), ends temporary masks.  Precondition: t == current, t->regs
+ * valid, no locks held; regs.rax already holds the result of a call that is not -ERESTART*.  task->orig_nr is ORIG_NR_NONE unless
+ * a system call is being left.  Sets regs_dirty.  When signal_fatal_pending(t), it does not return and needs no registers.
+ */
+void signal_deliver(struct task *t);
+/* Wakes and kicks `t` so that it looks at its flags. */
+void signal_wake(struct task *t);
+
+/* ---- for fork, exec and exit ---- */
+must_check struct sig_actions *sig_actions_create(const struct sig_actions *from); /* NULL: all default */
+void sig_actions_put(struct sig_actions *a);
+void sig_queue_init(struct sig_queue *q);
+void sig_queue_flush(struct sig_queue *q, sigset64 set); /* owner's sig_lock held, or nobody else knows it */
+/* execve: handlers go back to default, ignored stay ignored. */
+void signal_exec(struct task *t);
+/* All threads but `except` get TASK_F_KILLED and are woken; sig_lock held. */
+void signal_kill_threads(struct process *p, struct task *except);
+/* Starts the end of the whole process with this wait status unless it is under way; sig_lock held. */
+void signal_group_exit(struct process *p, int32_t code);
+/* A dying thread hands process-directed signals on and leaves a stop that is being counted; sig_lock held. */
+void signal_thread_gone(struct task *t);
 
 #endif

@@ -4,7 +4,12 @@
  *
  * Locks: g_tasklist_lock (RANK_TASKLIST) guards the tree (parent, children, siblings, pid table, group and session
  * membership); process->sig_lock (RANK_SIGNAL) guards signal state; task->lock (RANK_TASK) the run state.
+ * A process's list of threads changes under both g_tasklist_lock and sig_lock, so either of them is enough to read it.
  * A task's own fields marked "own" are touched by that task alone.
+ *
+ * Life: a task is born with one reference, the scheduler's: sched_exit hands the vCPU to the loop, which drops it with
+ * task_put once the kernel stack is no longer in use.  A process is held by each of its tasks and by the pid table, until it
+ * is reaped.
  */
 #ifndef MOAT_SENTRY_TASK_H
 #define MOAT_SENTRY_TASK_H
@@ -46,6 +51,7 @@ struct cred {
     uint32_t gid, egid, sgid, fsgid;
     uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
     uint32_t securebits;
+    struct user_counts *user; /* of (container, uid): for RLIMIT_NPROC and RLIMIT_SIGPENDING; may be NULL (kthreads) */
     uint32_t group_count;
     uint32_t *groups; /* sorted */
 };
@@ -58,13 +64,15 @@ struct rlimit_pair {
 struct pgrp { /* process group */
     struct refcount ref;
     int32_t id;
-    struct session *session;
+    struct container *container;
+    struct session *session; /* referenced; constant */
     struct list members; /* process->pgrp_link; guarded by g_tasklist_lock */
 };
 
 struct session {
     struct refcount ref;
     int32_t id;
+    struct container *container;
     struct tty *tty;       /* controlling terminal, guarded by the tty layer's lock */
     struct process *leader; /* guarded by g_tasklist_lock */
 };
@@ -74,10 +82,12 @@ struct process {
     struct refcount ref;
     int32_t pid;
     struct container *container;
-    struct list threads;       /* task->thread_link; guarded by g_tasklist_lock */
-    uint32_t thread_count;     /* guarded by g_tasklist_lock */
-    struct task *leader;
-    struct process *parent;    /* guarded by g_tasklist_lock, as the next four */
+    struct list threads;       /* task->thread_link: threads that have not ended; see "Locks" */
+    uint32_t thread_count;     /* guarded likewise */
+    struct task *leader;       /* referenced until reaped, also when that thread has ended; guarded likewise */
+    struct process *parent;    /* NULL: made from outside (ppid 0); guarded by g_tasklist_lock, as the next five */
+    bool zombie;               /* all threads gone, not yet reaped */
+    bool reaped;
     struct list children;
     struct list sibling_link;
     struct pgrp *pgrp;
@@ -90,9 +100,16 @@ struct process {
     struct sig_queue pending;      /* process-directed */
     bool group_exit;               /* exit_group or fatal signal under way */
     int32_t exit_code;             /* wait status, valid once group_exit or a zombie */
-    bool stopped;                  /* job control stop */
+    bool stopped;                  /* job control stop: threads park until it is cleared */
+    uint32_t stop_left;            /* threads that have still to park */
     int32_t stop_signal;
     uint32_t wait_flags;           /* WSTOPPED / WCONTINUED events not yet reported */
+    bool unkillable;               /* init of its container: default actions do not touch it from inside */
+    struct task *exec_task;        /* thread that is in execve and waits for the others to end */
+    struct waitq exec_wait;        /* where it waits */
+    struct waitq sig_wait;         /* signal_waitq: signalfd and its poll */
+    struct waitq stop_wait;        /* parked threads (stop, pause) */
+    struct control_process *control; /* reported over the control channel; constant */
     struct waitq child_exit;       /* parents sleep here in wait4 */
     struct waitq exit_waiters;     /* pidfd, control channel */
     int32_t exit_signal;           /* sent to the parent when all threads are gone */
@@ -106,8 +123,8 @@ struct process {
     uint64_t dead_cpu_sys_ns, child_cpu_sys_ns;
     uint64_t child_max_rss, max_rss;
     int32_t oom_score_adj;
-    bool dumpable;
-    bool no_new_privs_unused;
+    uint64_t min_flt, child_min_flt;
+    uint32_t dumpable;             /* as PR_GET_DUMPABLE */
 };
 
 struct task {
@@ -161,19 +178,26 @@ struct task {
     bool keep_caps;
     bool child_subreaper;
     int32_t exit_code;
-    struct task *vfork_parent;     /* woken on exec or exit */
-    struct waitq *vfork_done;
+    struct vfork *vfork;           /* own: parent to let go on exec or exit */
+    bool exited;                   /* off process->threads; guarded by sig_lock */
+    bool parked;                   /* in a job-control stop; guarded by sig_lock */
+    uint64_t exec_user_ns;         /* user time of contexts given up by execve; guarded by lock */
+    uint64_t fault_addr;           /* own: cr2, trap number and error code of the last signal_force */
+    uint32_t fault_trapno, fault_error;
     uint64_t sys_ns;               /* kernel time spent for it */
     uint64_t start_time_ns;
     uint64_t timer_slack_ns;
     uint32_t personality;
-    void *ptrace_unused;
 };
+
+#define ORIG_NR_NONE UINT64_MAX /* task->orig_nr outside a system call */
+
 
 enum {
     TASK_F_SIGPENDING = 1u << 0,  /* recompute before going back to user mode */
     TASK_F_KILLED = 1u << 1,      /* must die at the next chance */
     TASK_F_KICKED = 1u << 2,
+    TASK_F_PAUSED = 1u << 3,      /* its container is paused: park before going back to user mode */
 };
 
 extern struct spinlock g_tasklist_lock;
@@ -183,6 +207,10 @@ static inline void task_get(struct task *t) {
     ref_get(&t->ref);
 }
 void task_put(struct task *t);
+/* Frees a task whose last reference is gone, kernel stack included: never on that stack (task_put calls it). */
+void task_free(struct task *t);
+/* A new task with its kernel stack and one reference, in TASK_NEW and in no process; NULL without memory. */
+must_check struct task *task_alloc(void);
 static inline void process_get(struct process *p) {
     ref_get(&p->ref);
 }
@@ -194,6 +222,44 @@ struct mm *task_mm_get(struct task *t); /* with reference, NULL when gone */
 struct files *task_files_get(struct task *t);
 const struct cred *task_cred_get(struct task *t);
 struct fs_context *task_fs_get(struct task *t);
+/* Makes a task that runs user code come back with TRAP_INTERRUPT (under task->lock, so that its context cannot vanish).  The
+ * scheduler sets TASK_USER under task->lock first and looks at task->flags afterwards, so that no kick is lost. */
+void task_kick(struct task *t);
+/* ns of CPU time; may be called for any referenced task or process. */
+uint64_t task_user_ns(struct task *t);
+void process_times(struct process *p, uint64_t *out_user_ns, uint64_t *out_sys_ns);
+
+/* ---- the process tree (kernel/pid.c, session.c): for /proc, tty, timers ---- */
+/* First process with pid >= `pid` / first thread with tid >= `tid`, referenced, or NULL at the end. */
+struct process *process_next(struct container *c, int32_t pid);
+struct task *thread_next(struct process *p, int32_t tid);
+/* The leader (or what is left of it), referenced; NULL once reaped. */
+struct task *process_leader_get(struct process *p);
+/* A thread that has not ended, referenced, or NULL. */
+struct task *process_thread_get(struct process *p);
+int32_t process_ppid(struct process *p); /* 0: made from outside */
+int32_t process_pgid(struct process *p);
+int32_t process_sid(struct process *p);
+/* R S D T Z X as in /proc/pid/stat. */
+char task_state_char(struct task *t);
+
+/* References.  task_pgrp_get and task_session_get never return NULL for a user task. */
+static inline void pgrp_get(struct pgrp *g) {
+    ref_get(&g->ref);
+}
+void pgrp_put(struct pgrp *g);
+static inline void session_get(struct session *s) {
+    ref_get(&s->ref);
+}
+void session_put(struct session *s);
+struct pgrp *task_pgrp_get(struct task *t);
+struct session *task_session_get(struct task *t);
+struct pgrp *pgrp_find(int32_t id); /* of the caller's container, referenced or NULL */
+bool pgrp_is_orphaned(struct pgrp *g); /* takes g_tasklist_lock */
+
+/* The process behind a pidfd, referenced, or NULL when `file` is none (kernel/pidfd.c). */
+struct file;
+struct process *pidfd_process(struct file *file);
 
 /* ---- groups, sessions and walking: for the terminal layer and /proc; all take g_tasklist_lock themselves ---- */
 static inline void pgrp_get(struct pgrp *g) {
@@ -230,6 +296,19 @@ static inline const struct cred *cred_get(const struct cred *c) {
     ref_get(&((struct cred *)(uintptr_t)c)->ref);
     return c;
 }
+
+/* Queued signals and processes of a user inside a container (kernel/cred.c). */
+struct user_counts {
+    struct refcount ref;
+    struct list link; /* guarded by the table's lock */
+    struct container *container;
+    uint32_t uid;
+    uint32_t signals;   /* atomic */
+    uint32_t processes; /* atomic: threads, as RLIMIT_NPROC counts them */
+};
+/* Finds or makes; NULL without memory. */
+must_check struct user_counts *user_counts_get(struct container *c, uint32_t uid);
+void user_counts_put(struct user_counts *u);
 
 /* ---- limits ---- */
 uint64_t rlimit_get(int resource); /* soft limit of current */
