@@ -46,4 +46,25 @@ struct moat_gofer_donation {
     uint64_t size; /* of the file now */
 };
 
+/*
+ * What the host side hands the Gofer at start: a memfd with this struct, descriptor number in argv[1] (decimal).
+ * The Gofer serves until the socket's other end is gone.
+ */
+#define MOAT_GOFER_EXPORT_RO 1u
+
+struct moat_gofer_export {
+    int32_t dir_fd; /* O_PATH descriptor of the exported directory or regular file */
+    uint32_t flags; /* MOAT_GOFER_EXPORT_* */
+};
+
+struct moat_gofer_config {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t size; /* of this struct */
+    int32_t socket_fd;
+    int32_t shm_fd;
+    uint32_t export_count;
+    struct moat_gofer_export exports[MOAT_GOFER_EXPORTS_MAX];
+};
+
 #endif
