@@ -2,12 +2,12 @@
 /*
  * Host files: see hostfile.h.
  *
- * A struct hostfile is the inode's private part and lives as long as the inode, so that a second open through /dev/stdout
- * or /proc/self/fd shares it.  Data goes through a kernel buffer: bytes of a stream are never taken from the host before
- * there is a place to put them.
- * A regular file is read and written at the offset of the host's open file description, because several donated
+ * A struct hostfile is the inode's private part and lives as long as the inode, so that a second
+ * open through /dev/stdout or /proc/self/fd shares it.  Data goes through a kernel buffer: bytes of
+ * a stream are never taken from the host before there is a place to put them. A regular file is
+ * read and written at the offset of the host's open file description, because several donated
  * descriptors, and processes outside, may share it; positional calls use their own offset.
- * Boundary: what the host answers (sizes, modes, events) is only shown to the guest, never used as an index.
+ * Boundary: sizes and modes come from the host side, which the Sentry trusts no further than to show them to the guest.
  */
 #include "fs/hostfile.h"
 
@@ -43,7 +43,7 @@ struct hostfile {
     bool regular;
     bool terminal;
     struct mutex window_lock;
-    bool window_open;       /* guarded by window_lock, as the next two */
+    bool window_open; /* guarded by window_lock, as the next two */
     uint64_t window_pfn;
     uint64_t window_pages;
 };
@@ -57,7 +57,8 @@ static void hostfile_event(struct host_watch *w, uint32_t events) {
     waitq_wake(&hf->waitq, events | POLLHUP | POLLERR);
 }
 
-/* ---- streams ---------------------------------------------------------------------------------- */
+/* ---- streams ----------------------------------------------------------------------------------
+ */
 
 /* Sleeps until the stream has one of `events`: 0 or -ERESTARTSYS. */
 static int hostfile_wait(struct hostfile *hf, uint32_t events) {
@@ -117,7 +118,8 @@ static int64_t stream_write_chunk(struct file *file, const char *buf, size_t len
     return (int64_t)done;
 }
 
-/* ---- read and write ---------------------------------------------------------------------------- */
+/* ---- read and write ----------------------------------------------------------------------------
+ */
 
 /* Read and write hand the file's own position in, pread and the like a position of their own. */
 static bool uses_host_offset(const struct file *file, const uint64_t *pos) {
@@ -238,7 +240,8 @@ static uint32_t hostfile_poll(struct file *file, struct poll_table *table) {
     return events;
 }
 
-/* ---- terminals ----------------------------------------------------------------------------------- */
+/* ---- terminals
+ * ----------------------------------------------------------------------------------- */
 
 static int64_t hostfile_ioctl(struct file *file, uint32_t request, struct uaddr arg) {
     struct hostfile *hf = hostfile_of(file);
@@ -277,7 +280,8 @@ static int64_t hostfile_ioctl(struct file *file, uint32_t request, struct uaddr 
     return err;
 }
 
-/* ---- regular files ------------------------------------------------------------------------------- */
+/* ---- regular files
+ * ------------------------------------------------------------------------------- */
 
 static int hostfile_fsync(struct file *file, bool data_only) {
     struct hostfile *hf = hostfile_of(file);
@@ -352,7 +356,8 @@ static const struct file_ops g_hostfile_ops = {
     .map_pages = hostfile_map_pages,
 };
 
-/* ---- inodes ---------------------------------------------------------------------------------------- */
+/* ---- inodes
+ * ---------------------------------------------------------------------------------------- */
 
 static int hostfile_getattr(struct inode *inode, struct kstat *out) {
     struct hostfile *hf = inode->private;
@@ -446,7 +451,8 @@ static struct hostfile *hostfile_alloc(int hfd, const struct hal_stat *st) {
     return hf;
 }
 
-/* The guest's device number of a host character device: the null device keeps its own, everything else is a console. */
+/* The guest's device number of a host character device: the null device keeps its own, everything
+ * else is a console. */
 static uint64_t guest_rdev(const struct hal_stat *st) {
     if (!S_ISCHR(st->mode)) {
         return 0;

@@ -2,8 +2,9 @@
 /*
  * The dispatch of host events: see hostevent.h.
  *
- * Lock: g_watch_lock (RANK_FILE) guards the table and is held while a callback runs, which is what makes host_watch_remove
- * final.  Cookies are never used twice, so a late event of a removed watch finds nothing.
+ * Lock: g_watch_lock (RANK_FILE) guards the table and is held while a callback runs, which is what
+ * makes host_watch_remove final.  Cookies are never used twice, so a late event of a removed watch
+ * finds nothing.
  */
 #include "kernel/hostevent.h"
 
@@ -15,7 +16,8 @@
 #define WATCH_BUCKETS 64u
 
 static struct spinlock g_watch_lock = SPINLOCK_INIT(RANK_FILE);
-static struct list g_watch_table[WATCH_BUCKETS]; /* guarded by g_watch_lock; zero until first used */
+static struct list
+    g_watch_table[WATCH_BUCKETS]; /* guarded by g_watch_lock; zero until first used */
 static uint64_t g_next_cookie = HAL_COOKIE_FIRST_FREE;
 
 static struct list *watch_bucket(uint64_t cookie) {
@@ -73,7 +75,7 @@ void sentry_host_event(uint64_t cookie, uint32_t events) {
     }
     spin_lock(&g_watch_lock);
     struct list *pos;
-    list_for_each(pos, watch_bucket(cookie)) {
+    list_for_each (pos, watch_bucket(cookie)) {
         struct host_watch *w = list_entry(pos, struct host_watch, link);
         if (w->cookie == cookie) {
             w->armed = 0;
