@@ -7,7 +7,13 @@
  * Locks: inode->rw (rwmutex) of a directory guards its entries and is held for lookup (read), create, unlink,
  * rename (write); of a regular file it is held by write and truncate; inode->lock (spinlock) guards attributes;
  * dentry->lock (spinlock) guards name, parent and inode of the dentry.  Rename across directories: sb->rename_mutex, then
- * parents by address.
+ * the ancestor first, unrelated parents by address.
+ * Who locks: the VFS holds dir->rw around the directory operations of inode_ops (write; lookup: at least read) and
+ * inode->rw for writing around setattr (vfs_setattr).  file_ops->read and ->write get no lock: a filesystem's write takes
+ * inode->rw itself and honours O_APPEND there.  map_pages runs under mm->lock and must not take inode->rw.
+ * Dentries: the hash table holds one reference on each hashed dentry.  Whoever holds a reference may read ->inode without
+ * a lock: it changes from NULL to an inode once; back only when nobody else holds the dentry.  ->name and ->parent
+ * need dentry->lock, or the parent's dir->rw.  dentry_put and inode_put may sleep (evict).
  * Sleep: all operations may sleep unless they say otherwise.
  */
 #ifndef MOAT_SENTRY_VFS_H
@@ -93,6 +99,8 @@ struct super_ops {
     void (*destroy)(struct super_block *sb);
     int (*sync)(struct super_block *sb);
     int (*show_options)(struct super_block *sb, char *buf, size_t size); /* text for /proc/mounts, length */
+    void (*dentry_release)(struct dentry *dentry); /* frees dentry->private; the inode is still set.  NULL: none */
+    int (*remount)(struct super_block *sb, uint32_t flags, const char *data); /* NULL: flags only */
 };
 
 struct super_block {
@@ -135,7 +143,8 @@ struct inode_ops {
     int (*removexattr)(struct inode *inode, const char *name);
     /* Called by open after permission checks; may replace file->ops and set file->private. */
     int (*open)(struct inode *inode, struct file *file);
-    /* dentry still right?  NULL: yes.  (proc, fuse without dcache_stable) */
+    /* dentry still right?  NULL: yes.  (proc, fuse without dcache_stable)  Asked through the dentry's own inode, for a
+     * negative dentry through the parent's; without dcache_stable and without it negative dentries are not cached. */
     bool (*revalidate)(struct dentry *dentry);
 };
 
@@ -180,12 +189,16 @@ struct inode {
     struct spinlock map_list_lock;
     struct file_locks *locks;    /* fs/locks.c */
     struct pipe *pipe;           /* FIFOs; guarded by lock */
+    char *link;                  /* cached text of a symlink; set once, freed with the inode */
+    int32_t write_count;         /* atomic: > 0 opened for writing so often, < 0 being executed */
     struct list watches;         /* inotify; guarded by lock */
     void *private;
 };
 
+#define DENTRY_INLINE 32u
+
 struct dentry {
-    struct refcount ref;
+    struct refcount ref;    /* the hash table holds one while DENTRY_HASHED */
     struct spinlock lock;   /* RANK_DENTRY */
     struct dentry *parent;  /* root: itself; referenced */
     struct inode *inode;    /* NULL: negative; referenced */
@@ -198,7 +211,9 @@ struct dentry {
     struct list child_link; /* guarded by parent->lock */
     struct list children;   /* guarded by lock */
     uint32_t mount_count;   /* atomic: mounts on it */
+    bool used;              /* found since the shrinker last came by; racy */
     void *private;
+    char inline_name[DENTRY_INLINE]; /* name points here when it fits */
 };
 #define DENTRY_HASHED 1u
 #define DENTRY_DELETED 2u /* unlinked: shown as "(deleted)" */
@@ -217,6 +232,7 @@ struct mount {
     struct dentry *mountpoint;
     struct list child_link, children;
     struct list ns_link, hash_link;
+    bool detached;            /* out of its namespace (MNT_DETACH) */
     uint32_t flags;           /* MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME */
     uint32_t id;
     char *source;
@@ -243,7 +259,7 @@ struct file {
 #define FMODE_PATH 4u   /* O_PATH */
 #define FMODE_STREAM 8u /* no position */
 #define FMODE_PREAD 16u
-#define FMODE_NOREUSE_UNUSED 32u
+#define FMODE_WRITER 32u /* counted in inode->write_count */
 
 /* Root, working directory and umask of a task. */
 struct fs_context {
@@ -277,6 +293,17 @@ void inode_to_kstat(struct inode *inode, struct kstat *out);
 /* Applies a checked iattr to the inode's own fields (not size). */
 void inode_apply_attr(struct inode *inode, const struct iattr *attr);
 void inode_touch(struct inode *inode, uint32_t which); /* ATTR_SET_ATIME | MTIME | CTIME: now */
+/* The relatime rule, for a read of `file`. */
+void file_accessed(struct file *file);
+void inode_set_nlink(struct inode *inode, uint32_t nlink);
+void inode_add_nlink(struct inode *inode, int32_t by);
+/* Text of a symlink: the inode's cached copy, or *out_buf (kfree it).  The inode reference keeps the text. */
+must_check int inode_link_text(struct inode *inode, const char **out_text, char **out_buf);
+/* Execution against writing: -ETXTBSY. */
+must_check int inode_deny_write(struct inode *inode);
+void inode_allow_write(struct inode *inode);
+/* Drops set-id bits after a write by one who may not keep them. */
+must_check int file_remove_privs(struct file *file);
 struct ktime ktime_now(void);
 
 must_check struct super_block *super_alloc(const struct fs_type *type, const struct super_ops *ops, uint32_t magic);
@@ -321,6 +348,50 @@ must_check int kmount(const char *type, const char *source, const char *target, 
 /* Calls fn for every mount of current's namespace in order. */
 void mount_for_each(bool (*fn)(struct mount *m, void *arg), void *arg);
 int vfs_statfs(struct dentry *d, struct kstatfs *out);
+/* Is the mount (or its superblock) read-only? */
+static inline bool path_read_only(const struct path *p);
+
+/* ---- directory operations of the kernel itself (fs/dirops.c, rename.c): no permission checks, they take the locks, keep
+ * the dcache right and tell inotify.  For overlay (on its upper layer), boot and unix sockets.  `dir` and `child` are
+ * referenced by the caller. */
+
+/* Any type that mode's S_IFMT says, but symlinks.  -EEXIST.  *out (may be NULL) referenced. */
+must_check int vfs_create_in(struct dentry *dir, const char *name, size_t len, uint32_t mode, uint64_t rdev,
+                             struct dentry **out);
+must_check int vfs_symlink_in(struct dentry *dir, const char *name, size_t len, const char *target,
+                              struct dentry **out);
+must_check int vfs_link_in(struct dentry *old, struct dentry *dir, const char *name, size_t len, struct dentry **out);
+/* Removes the name; `child` must still be in `dir` (else -ENOENT). */
+must_check int vfs_unlink_in(struct dentry *dir, struct dentry *child);
+must_check int vfs_rmdir_in(struct dentry *dir, struct dentry *child);
+/* flags: RENAME_*.  Finds the target itself. */
+must_check int vfs_rename_in(struct dentry *old_dir, struct dentry *old, struct dentry *new_dir, const char *name,
+                             size_t len, uint32_t flags);
+/* An unlinked inode's dentry in `dir`'s filesystem (O_TMPFILE). */
+must_check int vfs_tmpfile_in(struct dentry *dir, uint32_t mode, struct dentry **out);
+/* Sets attributes without permission checks: takes inode->rw, calls ops->setattr. */
+must_check int vfs_setattr(struct dentry *d, struct iattr *attr);
+/* mknod(2) by path with permission checks and umask (bind of unix sockets); *out (may be NULL) referenced. */
+must_check int vfs_mknod_path(int dirfd, const char *name, uint32_t mode, uint64_t rdev, struct path *out);
+/* One entry / "." and ".." of a directory being read; false when the buffer is full. */
+static inline bool dir_emit(struct dir_context *ctx, const char *name, size_t len, uint64_t ino, uint32_t dtype,
+                            uint64_t next_pos);
+bool dir_emit_dots(struct file *file, struct dir_context *ctx); /* positions 0 and 1 */
+/* Reads a whole directory from the kernel (overlay): calls emit until the end. */
+must_check int vfs_iterate(struct file *file, struct dir_context *ctx);
+
+static inline bool dir_emit(struct dir_context *ctx, const char *name, size_t len, uint64_t ino, uint32_t dtype,
+                            uint64_t next_pos) {
+    if (!ctx->emit(ctx, name, len, ino, dtype, next_pos)) {
+        return false;
+    }
+    ctx->pos = next_pos;
+    return true;
+}
+
+static inline bool path_read_only(const struct path *p) {
+    return p->mount->sb->read_only || (p->mount->flags & 1u /* MS_RDONLY */) != 0;
+}
 
 /* ---- path walk (fs/namei.c) ---- */
 enum {
@@ -377,6 +448,16 @@ int vfs_getattr(const struct path *p, struct kstat *out);
 must_check int vfs_truncate(struct file *f, struct dentry *d, uint64_t size);
 /* Generic llseek over inode->size. */
 int64_t generic_llseek(struct file *f, int64_t off, int whence);
+/* fallocate and fsync after the checks of the system call's arguments. */
+must_check int vfs_fallocate(struct file *f, uint32_t mode, uint64_t off, uint64_t len);
+must_check int vfs_fsync(struct file *f, bool data_only);
+/* xattrs without permission checks (overlay): bytes or -errno. */
+int64_t vfs_getxattr_in(struct dentry *d, const char *name, void *buf, size_t size);
+must_check int vfs_setxattr_in(struct dentry *d, const char *name, const void *value, size_t size, int flags);
+/* An unlinked file in memory of `size` bytes (memfd, shared anonymous mappings), opened read-write. */
+must_check int shmem_file(const char *label, uint64_t size, struct file **out_file);
+/* Lets go of what epoll holds on a file whose last reference is gone (fs/epoll.c). */
+void epoll_file_released(struct file *f);
 
 struct files *files_create(void);
 struct files *files_copy(struct files *old); /* fork without CLONE_FILES; NULL without memory */
@@ -392,7 +473,12 @@ int fd_close(int fd);
 /* For /proc/pid/fd: the next used descriptor >= fd, its file referenced; -1 at the end. */
 int files_next(struct files *files, int fd, struct file **out_file, bool *out_cloexec);
 
+/* The first one of a container: root and working directory `root`, umask 022. */
+must_check struct fs_context *fs_context_create(const struct path *root);
 must_check struct fs_context *fs_context_copy(struct fs_context *old);
+static inline void fs_context_get(struct fs_context *fs) {
+    ref_get(&fs->ref);
+}
 void fs_context_put(struct fs_context *fs);
 void fs_get_root(struct path *out); /* of current, referenced */
 void fs_get_cwd(struct path *out);
@@ -405,6 +491,7 @@ void fs_get_cwd(struct path *out);
 must_check int chrdev_open(uint64_t rdev, struct file *file);
 
 /* ---- initialisers, called in this order by boot/ ---- */
+/* Caches, the internal superblock, tmpfs.  Other filesystems are registered by boot/ with fs_register. */
 void vfs_init(void);
 extern const struct fs_type g_tmpfs_type, g_proc_type, g_sysfs_type, g_devtmpfs_type, g_devpts_type, g_overlay_type,
     g_fuse_type, g_mqueue_type, g_cgroup2_type;
