@@ -261,22 +261,6 @@ bool pgrp_is_orphaned(struct pgrp *g); /* takes g_tasklist_lock */
 struct file;
 struct process *pidfd_process(struct file *file);
 
-/* ---- groups, sessions and walking: for the terminal layer and /proc; all take g_tasklist_lock themselves ---- */
-static inline void pgrp_get(struct pgrp *g) {
-    ref_get(&g->ref);
-}
-void pgrp_put(struct pgrp *g);
-static inline void session_get(struct session *s) {
-    ref_get(&s->ref);
-}
-void session_put(struct session *s);
-/* A group by number in the caller's name space, with a reference, or NULL. */
-struct pgrp *pgrp_find(int32_t id);
-/* No member has a parent outside the group but inside its session (POSIX: orphaned). */
-bool pgrp_is_orphaned(struct pgrp *g);
-/* The process with the lowest pid >= `pid` of the caller's name space, zombies too, with a reference; NULL at the end. */
-struct process *process_next(int32_t pid);
-
 /* Starts a kernel thread (no user context); it ends by returning. */
 must_check int kthread_start(const char *name, void (*fn)(void *arg), void *arg);
 /* Ends the calling task (thread); never returns.  `code` is a wait status. */
