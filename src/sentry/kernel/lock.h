@@ -5,6 +5,7 @@
  * spinlock: short sections that never block and never touch user memory; may be taken on any vCPU.  Contended, it
  * spins a bounded time and then parks in the host (a vCPU's host thread can be preempted while it holds a lock).
  * mutex, rwmutex: sleeping locks of tasks; the holder may block, call the Gofer, touch user memory.  Not recursive.
+ * They must not be taken in the vCPU loop (timer callbacks, host events), where there is no task to put to sleep.
  *
  * Order: sleeping locks before spinlocks; spinlocks by ascending rank (debug builds check; the same rank twice is
  * refused unless spin_lock_nested says that the caller ordered them, by address).
@@ -60,8 +61,8 @@ void spin_unlock(struct spinlock *lock);
 void assert_no_spinlocks(void);
 
 struct mutex {
+    uintptr_t owner;     /* atomic: the owning struct task, with bit 0 set when tasks wait */
     struct spinlock guard;
-    struct task *owner;  /* guarded by guard */
     struct list waiters; /* guarded by guard */
 };
 
@@ -70,16 +71,17 @@ void mutex_lock(struct mutex *m);
 must_check bool mutex_trylock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
 
+/* First come, first served among those that have to wait, so writers do not starve. */
 struct rwmutex {
+    uint32_t state;      /* atomic: number of readers, or RW_WRITER; RW_WAITERS when tasks wait */
     struct spinlock guard;
-    uint32_t readers;      /* guarded by guard */
-    struct task *writer;   /* guarded by guard */
-    uint32_t waiting_writers;
-    struct list waiters;   /* guarded by guard */
+    struct list waiters; /* guarded by guard */
 };
 
 void rw_init(struct rwmutex *m);
 void rw_read_lock(struct rwmutex *m);
+must_check bool rw_read_trylock(struct rwmutex *m);
+must_check bool rw_write_trylock(struct rwmutex *m);
 void rw_read_unlock(struct rwmutex *m);
 void rw_write_lock(struct rwmutex *m);
 void rw_write_unlock(struct rwmutex *m);

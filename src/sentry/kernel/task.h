@@ -137,6 +137,14 @@ struct task {
     void *ksp;                     /* saved kernel stack pointer while not running */
     struct timer block_timer;      /* for task_block */
     bool block_interruptible, block_killable; /* guarded by lock, valid while blocked */
+    bool timed_out;                /* guarded by lock: block_timer fired */
+    uint32_t trap_seq;             /* atomic: traps so far (membarrier) */
+    uint64_t sys_start;            /* own: time stamp of the last switch to it */
+    uint64_t affinity;             /* sched_setaffinity's mask, 0: every vCPU; advisory */
+    int32_t nice;                  /* kept and reported; the scheduler is first come, first served */
+    uint32_t sched_policy;
+    int32_t rt_priority;
+    uint32_t ioprio;
 
     int32_t tid;
     struct process *process;
@@ -299,7 +307,12 @@ uint64_t rlimit_get(int resource); /* soft limit of current */
 
 /* ---- scheduler (kernel/sched.c) ---- */
 void sched_init(void);
-/* Makes a new task runnable for the first time. */
+/* Kernel stacks, KSTACK_PAGES pages each, from a small stock; contents are whatever was there.  NULL without memory. */
+must_check void *kstack_alloc(void);
+void kstack_free(void *stack);
+/* Makes a new task (state TASK_NEW, lock initialised, kstack set) runnable for the first time.  It starts in
+ * kthread_fn(kthread_arg) and then task_exit(0) when is_kthread, else in task_user_loop.  The scheduler takes a
+ * reference of its own, and drops it in the vCPU loop (where nothing may sleep) after sched_exit. */
 void sched_start(struct task *t);
 /* Called on a task's kernel stack: lets platform run user code (or orders) and returns with the next trap in t->trap.
  * mode as in platform.h. */

@@ -21,6 +21,7 @@
 #define MOAT_SENTRY_WAIT_H
 
 #include "base/list.h"
+#include "base/rbtree.h"
 #include "base/types.h"
 #include "kernel/lock.h"
 
@@ -70,6 +71,9 @@ enum block_mode {
 must_check int task_block(uint64_t deadline_ns, enum block_mode mode);
 /* Gives `task` its wake token and makes it runnable on this vCPU if it sleeps.  Any vCPU, under spinlocks. */
 void task_wake(struct task *task);
+/* What a sender of a signal does after it made it pending and set TASK_F_SIGPENDING: ends an interruptible sleep of
+ * `task` (with `fatal` a killable one too), or makes user code it runs trap.  Any vCPU, under spinlocks < RANK_TASK. */
+void task_interrupt(struct task *task, bool fatal);
 /* Lets other runnable tasks of this vCPU go first. */
 void task_yield(void);
 /* Waits with the pattern above until cond(arg) holds: 0, -EINTR, -ETIMEDOUT. */
@@ -78,16 +82,20 @@ must_check int waitq_wait(struct waitq *q, bool (*cond)(void *arg), void *arg, u
 /* ---- timers: one shot, callback on a vCPU, in the vCPU loop, must not block -------------------------------- */
 
 struct timer {
-    uint64_t deadline_ns; /* CLOCK_MONOTONIC; guarded by the owning cpu's timer_lock */
-    uint32_t heap_index;  /* 0: not armed; guarded likewise */
-    uint32_t cpu;
+    struct rb_node node;  /* in the cpu's tree; guarded by the cpu's timer_lock, as the next two */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+    bool armed;
+    uint32_t cpu;         /* atomic: whose tree it is or was in */
     void (*fn)(struct timer *t);
     void *arg;
 };
 
 void timer_init(struct timer *t, void (*fn)(struct timer *t), void *arg);
-/* (Re)arms. */
-must_check int timer_arm(struct timer *t, uint64_t deadline_ns);
+/* (Re)arms on this vCPU; needs no memory.  Also from the callback itself (periodic timers).  The owner of the timer
+ * keeps two arms or an arm and a cancel of it from running at the same time. */
+void timer_arm(struct timer *t, uint64_t deadline_ns);
+/* True when armed and not yet fired; *out_deadline_ns (may be NULL) is when it will. */
+bool timer_pending(struct timer *t, uint64_t *out_deadline_ns);
 /* Disarms; when it returns the callback is not running and will not run (so: not from the callback itself). */
 void timer_cancel(struct timer *t);
 
