@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Formatted text without libc.  The output is bounded by the buffer, the returned length by the arguments.
+ * Formatted text without libc.  The output is bounded by the buffer, the returned length by the
+ * arguments.
  */
 #include "base/fmt.h"
 
@@ -52,8 +53,8 @@ static void put_text(struct out *o, const struct spec *s, const char *text) {
 }
 
 /* `prefix` is the sign or "0x". */
-static void put_number(struct out *o, const struct spec *s, uint64_t value, unsigned int base, bool upper,
-                       const char *prefix) {
+static void put_number(struct out *o, const struct spec *s, uint64_t value, unsigned int base,
+                       bool upper, const char *prefix) {
     const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
     char text[24];
     int len = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keyed hashing: SipHash with one compression and three finalisation rounds (Aumasson and Bernstein, "SipHash: a fast
- * short-input PRF", 2012), and a cheaper keyed mix for single words.
+ * Keyed hashing: SipHash with one compression and three finalisation rounds (Aumasson and
+ * Bernstein, "SipHash: a fast short-input PRF", 2012), and a cheaper keyed mix for single words.
  */
 #include "base/hash.h"
 

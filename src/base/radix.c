@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Radix tree with 64-way nodes that grows at the top.  A node frees itself when its last slot empties, so an empty tree
- * holds no memory.  Recursion depth is at most RADIX_LEVELS_MAX.
+ * Radix tree with 64-way nodes that grows at the top.  A node frees itself when its last slot
+ * empties, so an empty tree holds no memory.  Recursion depth is at most RADIX_LEVELS_MAX.
  */
 #include "base/radix.h"
 
@@ -68,7 +68,8 @@ static int grow(struct radix *tree, const struct radix_alloc *ops, uint64_t key)
 }
 
 /* Frees empty nodes on the way to `key`; true when `node` itself became empty. */
-static bool prune(const struct radix_alloc *ops, struct radix_node *node, uint32_t level, uint64_t key) {
+static bool prune(const struct radix_alloc *ops, struct radix_node *node, uint32_t level,
+                  uint64_t key) {
     if (level > 0) {
         uint32_t slot = slot_of(key, level);
         struct radix_node *child = child_of(node, slot);

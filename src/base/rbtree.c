@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Red-black tree (Cormen et al., "Introduction to Algorithms", chapter 13) without a sentinel: a missing child counts
- * as black.
+ * Red-black tree (Cormen et al., "Introduction to Algorithms", chapter 13) without a sentinel: a
+ * missing child counts as black.
  */
 #include "base/rbtree.h"
 
@@ -10,7 +10,8 @@ static bool is_red(const struct rb_node *n) {
 }
 
 /* Puts `node` where `old` hangs below its parent. */
-static void replace_child(struct rb_tree *tree, struct rb_node *parent, struct rb_node *old, struct rb_node *node) {
+static void replace_child(struct rb_tree *tree, struct rb_node *parent, struct rb_node *old,
+                          struct rb_node *node) {
     if (parent == NULL) {
         tree->root = node;
     } else if (parent->left == old) {
@@ -53,7 +54,8 @@ static void rotate(struct rb_tree *tree, struct rb_node *x, bool left) {
     }
 }
 
-void rb_insert(struct rb_tree *tree, struct rb_node *parent, struct rb_node **slot, struct rb_node *node) {
+void rb_insert(struct rb_tree *tree, struct rb_node *parent, struct rb_node **slot,
+               struct rb_node *node) {
     *node = (struct rb_node){.parent = parent, .red = true};
     *slot = node;
     while (is_red(node->parent)) {

@@ -2,9 +2,10 @@
 /*
  * Memory and string functions of the freestanding parts.
  *
- * Contract: those of the C standard (strlcpy: of BSD).  No vector registers, as ring-0 code must not touch them;
- * long blocks go through `rep movsb`/`rep stosb`, which every x86-64 of the last decade makes fast, short ones
- * through overlapping word moves, because a `rep` costs some 30 cycles to start.
+ * Contract: those of the C standard (strlcpy: of BSD).  No vector registers, as ring-0 code must
+ * not touch them; long blocks go through `rep movsb`/`rep stosb`, which every x86-64 of the last
+ * decade makes fast, short ones through overlapping word moves, because a `rep` costs some 30
+ * cycles to start.
  */
 #include "base/string.h"
 
