@@ -93,13 +93,14 @@ struct process {
     struct pgrp *pgrp;
     struct list pgrp_link;
     bool did_exec;
-    bool is_subreaper;
+    bool is_subreaper;             /* PR_SET_CHILD_SUBREAPER */
     /* Signals: see signal.h; guarded by sig_lock. */
     struct spinlock sig_lock;
     struct sig_actions *actions;   /* may be shared by CLONE_SIGHAND without CLONE_THREAD */
     struct sig_queue pending;      /* process-directed */
     bool group_exit;               /* exit_group or fatal signal under way */
     int32_t exit_code;             /* wait status, valid once group_exit or a zombie */
+    int32_t cld_notify;            /* CLD_CONTINUED / CLD_STOPPED a woken thread has to tell the parent, or 0 */
     bool stopped;                  /* job control stop: threads park until it is cleared */
     uint32_t stop_left;            /* threads that have still to park */
     int32_t stop_signal;
@@ -170,6 +171,7 @@ struct task {
     sigset64 blocked;              /* own, written under sig_lock */
     sigset64 saved_mask;           /* own: restored when restore_mask (sigsuspend, ppoll) */
     bool restore_mask;
+    sigset64 wait_set;             /* what rt_sigtimedwait waits for although it is blocked */
     struct sig_queue pending;      /* thread-directed */
     struct sigaltstack64 altstack; /* own */
     uint32_t flags;                /* atomic: TASK_F_* */
@@ -183,8 +185,6 @@ struct task {
     size_t robust_list_len;
     int32_t pdeath_signal;
     bool no_new_privs;
-    bool keep_caps;
-    bool child_subreaper;
     int32_t exit_code;
     struct vfork *vfork;           /* own: parent to let go on exec or exit */
     bool exited;                   /* off process->threads; guarded by sig_lock */
@@ -238,8 +238,10 @@ uint64_t task_user_ns(struct task *t);
 void process_times(struct process *p, uint64_t *out_user_ns, uint64_t *out_sys_ns);
 
 /* ---- the process tree (kernel/pid.c, session.c): for /proc, tty, timers ---- */
-/* First process with pid >= `pid` / first thread with tid >= `tid`, referenced, or NULL at the end. */
-struct process *process_next(struct container *c, int32_t pid);
+/* First process with pid >= `pid` of the caller's container (zombies too) / of another one; first thread with tid >= `tid`.
+ * Referenced, or NULL at the end. */
+struct process *process_next(int32_t pid);
+struct process *container_process_next(struct container *c, int32_t pid);
 struct task *thread_next(struct process *p, int32_t tid);
 /* The leader (or what is left of it), referenced; NULL once reaped. */
 struct task *process_leader_get(struct process *p);
@@ -263,7 +265,8 @@ void session_put(struct session *s);
 struct pgrp *task_pgrp_get(struct task *t);
 struct session *task_session_get(struct task *t);
 struct pgrp *pgrp_find(int32_t id); /* of the caller's container, referenced or NULL */
-bool pgrp_is_orphaned(struct pgrp *g); /* takes g_tasklist_lock */
+/* No member has a parent outside the group but inside its session (POSIX); takes g_tasklist_lock. */
+bool pgrp_is_orphaned(struct pgrp *g);
 
 /* The process behind a pidfd, referenced, or NULL when `file` is none (kernel/pidfd.c). */
 struct file;
@@ -278,6 +281,8 @@ noreturn_fn void process_exit_group(int32_t code);
 
 /* ---- credentials (kernel/cred.c) ---- */
 #define KUID_ROOT 0u
+#define CAP_LAST_MOAT 40 /* CAP_CHECKPOINT_RESTORE (linux/capability.h) */
+#define CAP_FULL_SET ((1ull << (CAP_LAST_MOAT + 1)) - 1)
 bool capable(int cap);                            /* of current, effective set */
 bool cred_capable(const struct cred *c, int cap);
 bool cred_in_group(const struct cred *c, uint32_t gid); /* fsgid or supplementary */

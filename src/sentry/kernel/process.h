@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files that make and end processes (kernel/{process,pid,fork,exit,wait4,session,control}.c, loader/) share.
+ * Nobody else needs this header.
+ */
+#ifndef MOAT_SENTRY_PROCESS_H
+#define MOAT_SENTRY_PROCESS_H
+
+#include "kernel/container.h"
+#include "kernel/task.h"
+
+struct kernel_exec;
+
+/* The kernel's own process: owner of kernel threads, in no container. */
+extern struct process g_kernel_process;
+void process_init(void); /* once, at boot, before the first kthread_start */
+
+/* A process without threads in no tree, one reference; default limits; NULL without memory. */
+must_check struct process *process_alloc(struct container *c);
+/* Root with every capability, referenced; for kernel threads and as base of a container's credentials. */
+const struct cred *cred_root(void);
+void cred_init(void);
+/* An unshared copy of `old` with one reference, or NULL. */
+must_check struct cred *cred_copy(const struct cred *old);
+
+/* Adds a new thread to its process's list; both locks held. */
+void process_add_thread(struct process *p, struct task *t);
+/* Enters pgrp `g`, leaving the one it was in; g_tasklist_lock held.  Returns the old group for the caller to put
+ * (unlocked), or NULL. */
+must_check struct pgrp *process_join_pgrp(struct process *p, struct pgrp *g);
+/* A new group (and, when `s` is NULL, session) named `id`; joins `p`.  g_tasklist_lock held; 0 or -ENOMEM. */
+must_check int process_new_group(struct process *p, int32_t id, bool new_session, struct pgrp **out_old);
+
+/* Takes a zombie out of the tree and the pid table; g_tasklist_lock held.  The caller then drops what it returns, unlocked, with
+ * process_reaped. */
+void process_unlink(struct process *p);
+void process_reaped(struct process *p);
+
+/* Lets the vfork parent go on. */
+void vfork_done(struct task *t);
+/* Tells the parent of a stop or a continuation; takes g_tasklist_lock. */
+void notify_parent_stop(struct process *p, int code);
+/* g_tasklist_lock held. */
+bool pgrp_is_orphaned_locked(struct pgrp *g, struct process *ignore);
+/* Other threads of the caller's process are gone when this returns 0, and the caller is the leader. */
+must_check int exec_take_process(struct task *t);
+
+/* What becomes of signals and credentials in execve. */
+struct path;
+
+/* kernel/exit.c */
+void kill_container(struct container *c, struct process *except);
+
+/*
+ * execve from inside the kernel (loader/exec.c), on the task that is to become the program.  `argv` and `envp` are kernel
+ * strings.  0, or -errno with the old program (if any) intact.
+ */
+must_check int kernel_execve(struct task *t, const char *filename, const char *const *argv, uint32_t argc,
+                             const char *const *envp, uint32_t envc);
+
+
+/* Sorts supplementary groups for cred_in_group (kernel/credsys.c). */
+void cred_sort_groups(uint32_t *g, uint32_t count);
+/* The capability requests of prctl(2): false when the request is none of them (kernel/capsys.c). */
+struct sysargs;
+bool prctl_capability(struct task *t, const struct sysargs *args, int64_t *out_result);
+
+#endif
