@@ -36,6 +36,7 @@ enum lock_rank {
     RANK_MM,        /* mm->pt_lock */
     RANK_CACHE,     /* page cache radix */
     RANK_WAITQ,
+    RANK_READY,     /* ready lists of epoll, filled in wait-queue callbacks */
     RANK_MUTEX,     /* inner guard of sleeping locks */
     RANK_TASK,      /* task->lock: state */
     RANK_RUNQ,
