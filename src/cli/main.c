@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program `moat`: global options, the command table, and how errors are said.
+ *
+ * Exit status: that of the command (a container's where one ran), 1 when something failed, 2 for wrong usage.
+ */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXIT_USAGE 2
+
+const struct cli_option g_global_options[] = {
+    {"root", 0, OPT_TEXT, offsetof(struct cli_globals, root), "DIR", "folder that keeps the state of containers"},
+    {"log", 0, OPT_TEXT, offsetof(struct cli_globals, log), "FILE", "write errors and the sandbox's log there"},
+    {"log-format", 0, OPT_TEXT, offsetof(struct cli_globals, log_format), "text|json", "how log lines look"},
+    {"debug", 0, OPT_FLAG, offsetof(struct cli_globals, debug), NULL, "log more"},
+    {"systemd-cgroup", 0, OPT_FLAG, offsetof(struct cli_globals, systemd_cgroup), NULL,
+     "make cgroups through systemd (accepted; cgroup limits are not applied yet)"},
+    {"version", 'v', OPT_FLAG, offsetof(struct cli_globals, version), NULL, "show the version"},
+    {0},
+};
+
+const struct cli_command *const g_commands[] = {
+    &g_cmd_do,   &g_cmd_run,  &g_cmd_create, &g_cmd_start, &g_cmd_exec, &g_cmd_state,    &g_cmd_list, &g_cmd_ps,
+    &g_cmd_kill, &g_cmd_wait, &g_cmd_delete, &g_cmd_spec,  &g_cmd_features, NULL,
+};
+
+static void report_json(FILE *out, const char *level, const char *message, const char *when) {
+    struct json_object *line = json_object_new_object();
+    if (line == NULL) {
+        return; /* without memory there is nothing better to say */
+    }
+    (void)json_object_object_add(line, "level", json_object_new_string(level)); /* shown as null if it fails */
+    (void)json_object_object_add(line, "msg", json_object_new_string(message));
+    (void)json_object_object_add(line, "time", json_object_new_string(when));
+    fprintf(out, "%s\n", json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN));
+    json_object_put(line);
+}
+
+void cli_report(const struct cli_globals *globals, const char *level, const char *message) {
+    char when[40];
+    time_t now = time(NULL);
+    struct tm tm;
+    bool json = globals->log_format != NULL && strcmp(globals->log_format, "json") == 0;
+    (void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm)); /* fits */
+    FILE *log = globals->log != NULL ? fopen(globals->log, "ae") : NULL;
+    if (log != NULL && json) {
+        report_json(log, level, message, when);
+    } else if (log != NULL) {
+        fprintf(log, "%s %s: %s\n", when, level, message);
+    }
+    if (log != NULL) {
+        (void)fclose(log); /* standard error has it too */
+    }
+    if (json && log == NULL) {
+        report_json(stderr, level, message, when);
+    } else {
+        fprintf(stderr, "moat: %s%s\n", strcmp(level, "warning") == 0 ? "warning: " : "", message);
+    }
+}
+
+static int usage_error(const struct cli_globals *globals, const struct err *err) {
+    cli_report(globals, "error", err->msg);
+    return EXIT_USAGE;
+}
+
+static int check_globals(struct cli_globals *globals, struct err *err) {
+    if (globals->log_format != NULL && strcmp(globals->log_format, "text") != 0 &&
+        strcmp(globals->log_format, "json") != 0) {
+        int e = err_set(err, -EINVAL, "--log-format is 'text' or 'json', not '%s'", globals->log_format);
+        globals->log_format = NULL;
+        return e;
+    }
+    if (globals->root == NULL) {
+        static char rootless[4096];
+        const char *runtime_dir = getenv("XDG_RUNTIME_DIR");
+        (void)snprintf(rootless, sizeof(rootless), "%s/moat", runtime_dir != NULL ? runtime_dir : "/tmp"); /* fits */
+        globals->root = geteuid() == 0 ? "/run/moat" : rootless;
+    }
+    return 0;
+}
+
+static int run_command(const struct cli_globals *globals, const struct cli_command *command,
+                       int argc, char **argv) {
+    struct err err = {0};
+    bool help = false;
+    void *options = calloc(1, command->options_size + 1);
+    if (options == NULL) {
+        (void)err_set(&err, -ENOMEM, "out of memory");
+        return usage_error(globals, &err);
+    }
+    int first = cli_parse(command->options, options, argc, argv, command->name, &help, &err);
+    int status;
+    if (help) {
+        cli_print_help(command);
+        status = 0;
+    } else if (first < 0) {
+        status = usage_error(globals, &err);
+    } else if (argc - first < command->min_args) {
+        (void)err_set(&err, -EINVAL, "%s: %s is missing: see 'moat %s --help'", command->name, command->args_help,
+                      command->name);
+        status = usage_error(globals, &err);
+    } else if (command->max_args >= 0 && argc - first > command->max_args) {
+        (void)err_set(&err, -EINVAL, "%s: '%s' is one argument too many: see 'moat %s --help'", command->name,
+                      argv[first + command->max_args], command->name);
+        status = usage_error(globals, &err);
+    } else {
+        status = command->run(globals, options, argc - first, argv + first, &err);
+        if (err.code != 0) {
+            cli_report(globals, "error", err.msg);
+        }
+    }
+    cli_free_options(command->options, options);
+    free(options);
+    return status;
+}
+
+/* Descriptors 0 to 2 must be open, or the next file opened would take their place. */
+static void ensure_stdio(void) {
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= 2 && fcntl(fd, F_SETFD, 0) == 0);
+    if (fd >= 0) {
+        (void)close(fd); /* only probed */
+    }
+}
+
+int main(int argc, char **argv) {
+    struct cli_globals globals = {0};
+    struct err err = {0};
+    ensure_stdio();
+    int first = cli_parse(g_global_options, &globals, argc - 1, argv + 1, "", &globals.help, &err);
+    if (first < 0 || check_globals(&globals, &err) != 0) {
+        return usage_error(&globals, &err);
+    }
+    if (globals.version) {
+        printf("moat version " MOAT_VERSION "\nspec: 1.2.0\n");
+        return 0;
+    }
+    argc -= first + 1;
+    argv += first + 1;
+    if (globals.help || argc == 0 || strcmp(argv[0], "help") == 0) {
+        cli_print_usage();
+        return globals.help || argc > 0 ? 0 : EXIT_USAGE;
+    }
+    for (const struct cli_command *const *c = g_commands; *c != NULL; c++) {
+        if (strcmp((*c)->name, argv[0]) == 0) {
+            return run_command(&globals, *c, argc - 1, argv + 1);
+        }
+    }
+    (void)err_set(&err, -EINVAL, "unknown command '%s': 'moat --help' lists the commands", argv[0]);
+    return usage_error(&globals, &err);
+}
