@@ -189,35 +189,47 @@ static int open_log(const struct cli_globals *globals, const struct do_options *
     return o->strace || globals->debug ? fcntl(2, F_DUPFD_CLOEXEC, 3) : -1;
 }
 
-static int run_do(const struct cli_globals *globals, void *options, int argc, char **argv, struct err *err) {
-    static const char *const isolations[] = {"sentry", "native", NULL};
+static int choose_isolation(const struct container *c, const struct do_options *o,
+                            const struct isolation_ops **out, struct err *err) {
+    static const struct isolation_ops *const ops[] = {&g_isolation_sentry, &g_isolation_native};
+    static const char *const names[] = {"sentry", "native", NULL};
+    int choice = parse_choice(o->isolation, "--isolation", names, err);
+    if (choice < 0) {
+        return choice;
+    }
+    *out = ops[choice];
+    if (*out == &g_isolation_sentry && c->network == NETWORK_HOST) {
+        return err_set(err, -EOPNOTSUPP,
+                       "--network host needs --isolation native: the application kernel has no access to the "
+                       "host's network yet");
+    }
+    return 0;
+}
+
+static int run_do(const struct cli_globals *globals, void *options, int argc, char **argv,
+                  struct err *err) {
     const struct do_options *o = options;
+    const struct isolation_ops *isolation = NULL;
+    const int stdio[3] = {0, 1, 2};
     struct container c = {0};
     int wait_status = 0;
-    int isolation = parse_choice(o->isolation, "--isolation", isolations, err);
-    int e = isolation < 0 ? isolation : build_container(&c, o, argc, argv, err);
-    if (e == 0 && isolation == 0 && c.network == NETWORK_HOST) {
-        e = err_set(err, -EOPNOTSUPP, "--network host needs --isolation native: the application kernel has no "
-                                      "access to the host's network yet");
-    }
-    int usage = e != 0;
-    if (e == 0 && isolation == 1) {
-        e = native_run(&c, &wait_status, err);
-    } else if (e == 0) {
+    int e = build_container(&c, o, argc, argv, err);
+    e = e != 0 ? e : choose_isolation(&c, o, &isolation, err);
+    int status = 2;
+    if (e == 0) {
         cleanup_fd int log_fd = open_log(globals, o, err);
-        const int stdio[3] = {0, 1, 2};
-        struct sandbox_options so = {.log_fd = log_fd,
-                                     .debug = globals->debug,
-                                     .log_json = globals->log_format != NULL &&
-                                                 strcmp(globals->log_format, "json") == 0};
-        struct foreground fg = {.stdio = stdio, .listen_fd = -1};
-        e = err->code != 0 ? err->code : foreground_run(&c, &so, &fg, &wait_status, err);
+        const struct isolation_run run = {.stdio = stdio,
+                                          .listen_fd = -1,
+                                          .log_fd = log_fd,
+                                          .debug = globals->debug,
+                                          .log_json = globals->log_format != NULL &&
+                                                      strcmp(globals->log_format, "json") == 0};
+        e = err->code != 0 ? err->code : isolation->run(&c, &run, &wait_status, err);
+        /* As shells say it: not found, not executable, anything else. */
+        status = e == 0 ? exit_status_of(wait_status) : e == -ENOENT ? 127 : e == -EACCES || e == -ENOEXEC ? 126 : 1;
     }
     container_free(&c);
-    if (e == 0) {
-        return exit_status_of(wait_status);
-    }
-    return usage ? 2 : e == -ENOENT ? 127 : e == -EACCES || e == -ENOEXEC ? 126 : 1;
+    return status;
 }
 
 const struct cli_command g_cmd_do = {

@@ -18,6 +18,7 @@
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -111,7 +112,8 @@ static int wait_forwarding(pid_t pid, const sigset_t *set) {
     }
 }
 
-int native_run(const struct container *c, int *out_wait_status, struct err *err) {
+static int native_run(const struct container *c, const struct isolation_run *run,
+                      int *out_wait_status, struct err *err) {
     static const int forwarded[] = {SIGCHLD, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGINT, SIGQUIT};
     struct err theirs = {0};
     sigset_t set, old;
@@ -149,3 +151,5 @@ int native_run(const struct container *c, int *out_wait_status, struct err *err)
     }
     return 0;
 }
+
+const struct isolation_ops g_isolation_native = {.name = "native", .run = native_run};

@@ -3,13 +3,9 @@
 #ifndef MOAT_NATIVE_NATIVE_H
 #define MOAT_NATIVE_NATIVE_H
 
-#include "host/err.h"
-#include "oci/container.h"
+#include "oci/isolation.h"
 
-/*
- * Runs c's process on the caller's stdio in new namespaces and waits for it.  Root only.  *out_wait_status is the process's;
- * 0 or -errno with *err, and then nothing is left behind.
- */
-must_check int native_run(const struct container *c, int *out_wait_status, struct err *err);
+/* Root only; the container's process uses the caller's stdio. */
+extern const struct isolation_ops g_isolation_native;
 
 #endif

@@ -24,55 +24,65 @@ static int terminal_raw(int fd, struct termios *out_saved, struct err *err) {
                : err_sys(err, -errno, "cannot set the terminal to raw mode");
 }
 
-static int create_and_start(struct monitor *m, const struct container *c,
-                            const struct foreground *fg, struct err *err) {
+static int create_process(struct monitor *m, const struct container *c,
+                          const struct isolation_run *run, struct err *err) {
     cleanup_free void *create = NULL;
     size_t len = 0;
     struct moat_ctl_ref start;
     int e = ctlmsg_build_create(c, &c->process, NULL, 1, &create, &len, err);
-    if (e == 0) {
-        e = monitor_request(m, create, len, fg->stdio, 3, err);
+    e = e != 0 ? e : monitor_request(m, create, len, run->stdio, 3, err);
+    if (e == 0 && run->on_created != NULL) {
+        e = run->on_created(run->arg, err);
     }
-    if (e == 0 && fg->on_start != NULL) {
-        e = fg->on_start(fg->arg, m->sandbox, err);
+    if (e != 0 || run->wait_start) {
+        return e;
     }
-    if (e == 0) {
-        e = ctlmsg_ref(&start, MOAT_CTL_START, sizeof(start), 2, c->id, NULL);
-        e = e != 0 ? err_sys(err, e, "container id '%s'", c->id)
-                   : monitor_request(m, &start, sizeof(start), NULL, 0, err);
+    e = ctlmsg_ref(&start, MOAT_CTL_START, sizeof(start), 2, c->id, NULL);
+    return e != 0 ? err_sys(err, e, "container id '%s'", c->id)
+                  : monitor_request(m, &start, sizeof(start), NULL, 0, err);
+}
+
+/* The part between a running sandbox and its end. */
+static int serve(struct monitor *m, const struct container *c, const struct isolation_run *run,
+                 struct err *err) {
+    struct termios saved;
+    m->forward_signals = true;
+    m->listen_fd = run->listen_fd;
+    m->on_exit = run->on_exit;
+    m->arg = run->arg;
+    if (c->process.terminal) {
+        int e = terminal_raw(run->stdio[0], &saved, err);
+        if (e != 0) {
+            return e;
+        }
+        m->terminal_fd = run->stdio[0];
+    }
+    int e = create_process(m, c, run, err);
+    e = e != 0 ? e : monitor_run(m, err);
+    if (c->process.terminal) {
+        (void)tcsetattr(run->stdio[0], TCSADRAIN, &saved); /* the terminal may be gone */
     }
     return e;
 }
 
-int foreground_run(const struct container *c, const struct sandbox_options *options,
-                   const struct foreground *fg, int *out_wait_status, struct err *err) {
+static int sentry_run(const struct container *c, const struct isolation_run *run,
+                      int *out_wait_status, struct err *err) {
+    const struct sandbox_options options = {
+        .log_fd = run->log_fd, .debug = run->debug, .log_json = run->log_json};
     struct sandbox sandbox;
     struct monitor m;
-    struct termios saved;
-    bool raw = false;
     int e = monitor_init(&m, &sandbox, c->id, err);
     if (e != 0) {
         return e;
     }
-    e = sandbox_start(c, options, &sandbox, err);
+    e = sandbox_start(c, &options, &sandbox, err);
     if (e == 0) {
-        m.forward_signals = true;
-        m.listen_fd = fg->listen_fd;
-        m.on_exit = fg->on_exit;
-        m.arg = fg->arg;
-        if (c->process.terminal) {
-            e = terminal_raw(fg->stdio[0], &saved, err);
-            raw = e == 0;
-            m.terminal_fd = fg->stdio[0];
-        }
-        e = e != 0 ? e : create_and_start(&m, c, fg, err);
-        e = e != 0 ? e : monitor_run(&m, false, err);
-        if (raw) {
-            (void)tcsetattr(fg->stdio[0], TCSADRAIN, &saved); /* the terminal may be gone */
-        }
+        e = serve(&m, c, run, err);
         *out_wait_status = m.exit_status;
         sandbox_kill(&sandbox);
     }
     monitor_close(&m);
     return e;
 }
+
+const struct isolation_ops g_isolation_sentry = {.name = "sentry", .run = sentry_run};

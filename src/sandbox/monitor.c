@@ -28,7 +28,6 @@ struct monitor_client {
     int fd;
     uint32_t pending_id; /* id that its request has towards the Sentry, 0: none under way */
     uint32_t own_id;     /* id the client gave it */
-    bool deletes;        /* the request under way ends the sandbox when it succeeds */
 };
 
 static const int g_forwarded[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,
@@ -90,7 +89,6 @@ static void relay_reply(struct monitor *m, struct moat_ctl_reply *reply, size_t 
         if (c->pending_id == reply->h.id) {
             reply->h.id = c->own_id;
             c->pending_id = 0;
-            m->exited = m->exited || (c->deletes && reply->error == 0);
             (void)msg_send(c->fd, reply, len, NULL, 0, true); /* a gone client shows in poll */
             return;
         }
@@ -224,7 +222,6 @@ static bool client_record(struct monitor *m, struct monitor_client *c) {
     if (ok) {
         c->own_id = h.id;
         c->pending_id = m->next_id++;
-        c->deletes = h.type == MOAT_CTL_DELETE || h.type == MOAT_CTL_SHUTDOWN;
         h.id = c->pending_id;
         memcpy(buf, &h, sizeof(h));
         ok = msg_send(m->sandbox->control_fd, buf, (size_t)n, fds, fd_count, false) == 0;
@@ -243,11 +240,10 @@ static void serve_clients(struct monitor *m, const struct pollfd *polls) {
     }
 }
 
-int monitor_run(struct monitor *m, bool linger, struct err *err) {
+int monitor_run(struct monitor *m, struct err *err) {
     enum { P_SENTRY, P_SIGNAL, P_LISTEN, P_CLIENTS };
     struct pollfd polls[P_CLIENTS + CLIENTS_MAX];
-    bool ended = m->exited && !linger;
-    while (!ended) {
+    while (!m->exited) {
         uint32_t clients = m->client_count;
         polls[P_SENTRY] = (struct pollfd){.fd = m->sandbox->control_fd, .events = POLLIN};
         polls[P_SIGNAL] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
@@ -264,16 +260,14 @@ int monitor_run(struct monitor *m, bool linger, struct err *err) {
         if (polls[P_SENTRY].revents != 0) {
             struct moat_ctl_reply ignored;
             int e = sentry_record(m, 0, &ignored);
-            if (e < 0 && !m->exited) {
+            if (e < 0) {
                 return err_sys(err, e, "the Sentry ended unexpectedly (its log says why: --debug --log FILE)");
             }
-            ended = e < 0;
         }
         serve_clients(m, polls + P_CLIENTS);
         if (polls[P_LISTEN].revents != 0) {
             accept_client(m);
         }
-        ended = ended || (m->exited && !linger);
     }
     return 0;
 }

@@ -34,9 +34,8 @@ must_check int monitor_init(struct monitor *m, struct sandbox *sandbox, const ch
 /* Sends a request and waits for its reply, serving nothing else: for the set-up. */
 must_check int monitor_request(struct monitor *m, const void *record, size_t len, const int *fds, size_t fd_count,
                                struct err *err);
-/* Serves until init has exited and, with `linger`, until a client asked for DELETE or SHUTDOWN.  0 or an error such as a
- * Sentry that died. */
-must_check int monitor_run(struct monitor *m, bool linger, struct err *err);
+/* Serves until init has exited.  0, or an error such as a Sentry that died. */
+must_check int monitor_run(struct monitor *m, struct err *err);
 void monitor_close(struct monitor *m);
 
 #endif
