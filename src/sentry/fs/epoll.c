@@ -2,8 +2,9 @@
 /*
  * epoll(7): the sets, their system calls, and the delivery of events.
  *
- * epoll_wait takes items off the ready list, asks their files again and reports what they still have.  A
- * level-triggered item that had events goes back to the end of the list, so that every item gets its turn.
+ * epoll_wait takes items off the ready list, asks their files again and reports what they still
+ * have.  A level-triggered item that had events goes back to the end of the list, so that every
+ * item gets its turn.
  */
 #include "fs/epoll_int.h"
 #include "fs/poll.h"
@@ -23,18 +24,20 @@
 #define EPOLL_MAX_EVENTS ((uint32_t)INT32_MAX / sizeof(struct epoll_event))
 
 struct epoll_waiter {
-    struct list link; /* in set->waiters, guarded by set->lock; off the list: was chosen for a wake-up */
+    struct list
+        link; /* in set->waiters, guarded by set->lock; off the list: was chosen for a wake-up */
     struct task *task;
 };
 
-/* ---- waking ----------------------------------------------------------------------------------- */
+/* ---- waking -----------------------------------------------------------------------------------
+ */
 
-/* Wakes the pollers of a set from inside another queue's wake-up.  The order of the two queues is the order of the sets,
- * which has no circles. */
+/* Wakes the pollers of a set from inside another queue's wake-up.  The order of the two queues is
+ * the order of the sets, which has no circles. */
 static void epoll_wake_pollers_nested(struct waitq *q) {
     struct waiter *w, *next;
     spin_lock_nested(&q->lock);
-    list_for_each_entry_safe(w, next, &q->waiters, link) {
+    list_for_each_entry_safe (w, next, &q->waiters, link) {
         if ((w->mask & (EPOLLIN | EPOLLRDNORM)) != 0) {
             w->fn(w, EPOLLIN | EPOLLRDNORM);
         }
@@ -61,7 +64,8 @@ void epoll_set_wake_one(struct epoll_set *set) {
     }
 }
 
-/* ---- delivery --------------------------------------------------------------------------------- */
+/* ---- delivery ---------------------------------------------------------------------------------
+ */
 
 struct epoll_batch {
     uint32_t count;
@@ -88,7 +92,8 @@ static void epoll_put_back(struct epoll_set *set, struct epoll_item *item) {
     spin_unlock(&set->lock);
 }
 
-static void epoll_batch_fill(struct epoll_set *set, struct list *from, struct epoll_batch *batch, uint32_t max) {
+static void epoll_batch_fill(struct epoll_set *set, struct list *from, struct epoll_batch *batch,
+                             uint32_t max) {
     batch->count = 0;
     while (batch->count < max) {
         struct epoll_item *item = epoll_take_first(set, from);
@@ -197,7 +202,8 @@ static int epoll_sleep(struct epoll_set *set, uint64_t deadline_ns) {
     return ready ? 0 : err;
 }
 
-static int64_t epoll_wait_loop(struct epoll_set *set, struct uaddr events, uint32_t max, uint64_t deadline_ns) {
+static int64_t epoll_wait_loop(struct epoll_set *set, struct uaddr events, uint32_t max,
+                               uint64_t deadline_ns) {
     for (;;) {
         if (epoll_has_ready(set)) {
             int64_t got = epoll_deliver(set, events, max);
@@ -218,7 +224,8 @@ static int64_t epoll_wait_loop(struct epoll_set *set, struct uaddr events, uint3
     }
 }
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------------------
+ */
 
 void epoll_set_put(struct epoll_set *set) {
     if (ref_put(&set->ref)) {
@@ -287,7 +294,8 @@ static int64_t epoll_create_file(bool cloexec) {
     return fd;
 }
 
-/* ---- system calls ----------------------------------------------------------------------------- */
+/* ---- system calls -----------------------------------------------------------------------------
+ */
 
 int64_t sys_epoll_create(struct task *t, const struct sysargs *args) {
     return (int32_t)args->a[0] <= 0 ? -EINVAL : epoll_create_file(false);
@@ -298,11 +306,13 @@ int64_t sys_epoll_create1(struct task *t, const struct sysargs *args) {
     return (flags & ~(uint32_t)O_CLOEXEC) != 0 ? -EINVAL : epoll_create_file(flags != 0);
 }
 
-static int epoll_check_exclusive(int op, const struct file *target, const struct epoll_event *event) {
+static int epoll_check_exclusive(int op, const struct file *target,
+                                 const struct epoll_event *event) {
     if (op == EPOLL_CTL_DEL || (event->events & EPOLLEXCLUSIVE) == 0) {
         return 0;
     }
-    bool bad = op == EPOLL_CTL_MOD || epoll_is_set(target) || (event->events & ~EPOLL_EXCLUSIVE_OK) != 0;
+    bool bad =
+        op == EPOLL_CTL_MOD || epoll_is_set(target) || (event->events & ~EPOLL_EXCLUSIVE_OK) != 0;
     return bad ? -EINVAL : 0;
 }
 
@@ -332,7 +342,8 @@ static int epoll_ctl_locked(struct epoll_set *set, int op, struct file *target, 
     }
 }
 
-static int epoll_ctl_files(struct file *file, int op, struct file *target, int fd, const struct epoll_event *event) {
+static int epoll_ctl_files(struct file *file, int op, struct file *target, int fd,
+                           const struct epoll_event *event) {
     if (target->ops->poll == NULL) {
         return -EPERM; /* regular files and directories */
     }
@@ -391,10 +402,12 @@ static int64_t epoll_wait_fd(int fd, uint64_t events, uint64_t max, uint64_t dea
 }
 
 int64_t sys_epoll_wait(struct task *t, const struct sysargs *args) {
-    return epoll_wait_fd((int32_t)args->a[0], args->a[1], args->a[2], poll_deadline_ms((int32_t)args->a[3]));
+    return epoll_wait_fd((int32_t)args->a[0], args->a[1], args->a[2],
+                         poll_deadline_ms((int32_t)args->a[3]));
 }
 
-static int64_t epoll_pwait_masked(struct task *t, const struct sysargs *args, uint64_t deadline_ns) {
+static int64_t epoll_pwait_masked(struct task *t, const struct sysargs *args,
+                                  uint64_t deadline_ns) {
     int err = poll_sigmask_enter(uaddr_of(args->a[4]), args->a[5]);
     if (err != 0) {
         return err;

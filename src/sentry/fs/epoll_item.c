@@ -2,8 +2,9 @@
 /*
  * Items of an epoll set: from the wait queues of a file to the ready list of the set.
  *
- * An item holds no reference on its file.  The final put of the file (epoll_file_released) takes all its items out
- * under the sets' mutexes before the file's own release runs, so under set->mtx the files of all items are alive.
+ * An item holds no reference on its file.  The final put of the file (epoll_file_released) takes
+ * all its items out under the sets' mutexes before the file's own release runs, so under set->mtx
+ * the files of all items are alive.
  */
 #include "fs/epoll_int.h"
 #include "fs/poll.h"
@@ -14,7 +15,8 @@
 struct spinlock g_epoll_lock = SPINLOCK_INIT(RANK_EPOLL);
 uint32_t g_epoll_item_count;
 
-/* ---- tree ------------------------------------------------------------------------------------- */
+/* ---- tree -------------------------------------------------------------------------------------
+ */
 
 static int epoll_item_compare(const struct file *file, int fd, const struct epoll_item *item) {
     if (file != item->file) {
@@ -47,7 +49,8 @@ static void epoll_item_insert(struct epoll_set *set, struct epoll_item *item) {
     rb_insert(&set->items, parent, slot, &item->node);
 }
 
-/* ---- wake-ups --------------------------------------------------------------------------------- */
+/* ---- wake-ups ---------------------------------------------------------------------------------
+ */
 
 /* Puts the item on the ready list and tells who waits for the set. */
 static void epoll_item_mark_ready(struct epoll_item *item, bool nested) {
@@ -93,7 +96,8 @@ uint32_t epoll_item_poll(struct epoll_item *item) {
     return wanted == 0 ? 0 : vfs_poll(item->file, NULL) & wanted;
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 static uint32_t epoll_effective_events(uint32_t events) {
     return events | EPOLLERR | EPOLLHUP;
@@ -126,7 +130,8 @@ static int epoll_item_link(struct epoll_item *item) {
     return 0;
 }
 
-int epoll_item_add(struct epoll_set *set, struct file *file, int fd, const struct epoll_event *event) {
+int epoll_item_add(struct epoll_set *set, struct file *file, int fd,
+                   const struct epoll_event *event) {
     if (atomic_fetch_add(&g_epoll_item_count, 1u) >= EPOLL_ITEMS_MAX) {
         (void)atomic_fetch_sub(&g_epoll_item_count, 1u);
         return -ENOSPC;
@@ -199,7 +204,7 @@ static struct epoll_set *epoll_file_any_set(struct file *file) {
 static struct epoll_item *epoll_file_item_of(struct file *file, const struct epoll_set *set) {
     struct epoll_item *item, *found = NULL;
     spin_lock(&g_epoll_lock);
-    list_for_each_entry(item, &file->epoll_links, file_link) {
+    list_for_each_entry (item, &file->epoll_links, file_link) {
         if (item->set == set) {
             found = item; /* stays, because the caller holds set->mtx */
             break;
@@ -209,7 +214,8 @@ static struct epoll_item *epoll_file_item_of(struct file *file, const struct epo
     return found;
 }
 
-/* In no set, and no remover is still at work on the list's head: a remover writes next, then prev, and nothing after. */
+/* In no set, and no remover is still at work on the list's head: a remover writes next, then prev,
+ * and nothing after. */
 static bool epoll_file_unwatched(const struct file *file) {
     const struct list *links = &file->epoll_links;
     return atomic_load(&links->next) == links && atomic_load(&links->prev) == links;
@@ -231,12 +237,14 @@ void epoll_file_released(struct file *file) {
     }
 }
 
-/* ---- sets that watch sets ----------------------------------------------------------------------- */
+/* ---- sets that watch sets -----------------------------------------------------------------------
+ */
 
 static uint64_t g_epoll_walk; /* guarded by g_epoll_lock */
 
-/* Longest chain of sets from `set` downwards, itself included; UINT32_MAX when `forbidden` is among them.  Recursion ends,
- * because no chain that exists is longer than EPOLL_NEST_MAX.  Under g_epoll_lock. */
+/* Longest chain of sets from `set` downwards, itself included; UINT32_MAX when `forbidden` is among
+ * them.  Recursion ends, because no chain that exists is longer than EPOLL_NEST_MAX.  Under
+ * g_epoll_lock. */
 static uint32_t epoll_height(struct epoll_set *set, const struct epoll_set *forbidden) {
     if (set == forbidden) {
         return UINT32_MAX;
@@ -246,7 +254,7 @@ static uint32_t epoll_height(struct epoll_set *set, const struct epoll_set *forb
     }
     uint32_t height = 1;
     struct epoll_item *item;
-    list_for_each_entry(item, &set->children, nest_link) {
+    list_for_each_entry (item, &set->children, nest_link) {
         uint32_t below = epoll_height(item->file->private, forbidden);
         height = below == UINT32_MAX ? below : MAX(height, below + 1);
         if (height == UINT32_MAX) {
@@ -265,7 +273,7 @@ static uint32_t epoll_depth(struct epoll_set *set) {
     }
     uint32_t depth = 1;
     struct epoll_item *item;
-    list_for_each_entry(item, &set->file->epoll_links, file_link) {
+    list_for_each_entry (item, &set->file->epoll_links, file_link) {
         depth = MAX(depth, epoll_depth(item->set) + 1);
     }
     set->visit = g_epoll_walk;

@@ -123,8 +123,9 @@ static uint32_t eventfd_poll(struct file *file, struct poll_table *table) {
 
 static int eventfd_show_fdinfo(struct file *file, char *buf, size_t size) {
     struct eventfd *e = file->private;
-    return (int)fmt_snprintf(buf, size, "eventfd-count: %16llx\neventfd-id: %u\neventfd-semaphore: %d\n",
-                             (unsigned long long)atomic_load(&e->count), e->id, e->semaphore ? 1 : 0);
+    return (int)fmt_snprintf(
+        buf, size, "eventfd-count: %16llx\neventfd-id: %u\neventfd-semaphore: %d\n",
+        (unsigned long long)atomic_load(&e->count), e->id, e->semaphore ? 1 : 0);
 }
 
 static void eventfd_release(struct file *file) {

@@ -2,9 +2,10 @@
 /*
  * signalfd(2): a descriptor from which the caller's own pending signals are read.
  *
- * The wait queue belongs to the process that polls, not to the file, which may be shared with children.  So that an
- * epoll set or a poller never waits on the queue of a process that is gone, the file keeps a reference on every
- * process that polled it; those of which nothing else is left are dropped when the next one comes.
+ * The wait queue belongs to the process that polls, not to the file, which may be shared with
+ * children.  So that an epoll set or a poller never waits on the queue of a process that is gone,
+ * the file keeps a reference on every process that polled it; those of which nothing else is left
+ * are dropped when the next one comes.
  */
 #include "base/fmt.h"
 #include "base/string.h"
@@ -38,7 +39,8 @@ static sigset64 signalfd_mask(struct signalfd *s) {
     return atomic_load(&s->mask);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 /* The fields that each origin of a signal fills: signalfd(2). */
 static void signalfd_fill(struct signalfd_siginfo *out, const struct ksiginfo *in) {
@@ -136,13 +138,14 @@ static int64_t signalfd_read(struct file *file, struct iov_iter *to, uint64_t *p
     return done;
 }
 
-/* ---- polling ---------------------------------------------------------------------------------- */
+/* ---- polling ----------------------------------------------------------------------------------
+ */
 
-/* Takes the pollers of which only our reference is left; their queues have no waiters any more but those of this file's
- * own epoll items, which is why a queue with waiters stays. */
+/* Takes the pollers of which only our reference is left; their queues have no waiters any more but
+ * those of this file's own epoll items, which is why a queue with waiters stays. */
 static void signalfd_collect_dead(struct signalfd *s, struct list *out_dead) {
     struct signalfd_poller *p, *next;
-    list_for_each_entry_safe(p, next, &s->pollers, link) {
+    list_for_each_entry_safe (p, next, &s->pollers, link) {
         if (atomic_load(&p->process->ref.n) == 1 && waitq_empty(signal_waitq(p->process))) {
             list_del_init(&p->link);
             list_push_back(out_dead, &p->link);
@@ -152,7 +155,7 @@ static void signalfd_collect_dead(struct signalfd *s, struct list *out_dead) {
 
 static void signalfd_put_pollers(struct list *pollers) {
     struct signalfd_poller *p, *next;
-    list_for_each_entry_safe(p, next, pollers, link) {
+    list_for_each_entry_safe (p, next, pollers, link) {
         process_put(p->process);
         kfree(p);
     }
@@ -160,7 +163,7 @@ static void signalfd_put_pollers(struct list *pollers) {
 
 static bool signalfd_poller_known(struct signalfd *s, const struct process *process) {
     struct signalfd_poller *p;
-    list_for_each_entry(p, &s->pollers, link) {
+    list_for_each_entry (p, &s->pollers, link) {
         if (p->process == process) {
             return true;
         }
@@ -168,7 +171,8 @@ static bool signalfd_poller_known(struct signalfd *s, const struct process *proc
     return false;
 }
 
-/* Makes sure that the current process outlives the waiters this file puts on its queue; false without memory. */
+/* Makes sure that the current process outlives the waiters this file puts on its queue; false
+ * without memory. */
 static bool signalfd_hold_process(struct signalfd *s) {
     struct process *process = current->process;
     spin_lock(&s->lock);
@@ -227,7 +231,8 @@ static const struct file_ops g_signalfd_ops = {
     .show_fdinfo = signalfd_show_fdinfo,
 };
 
-/* ---- the calls -------------------------------------------------------------------------------- */
+/* ---- the calls --------------------------------------------------------------------------------
+ */
 
 static int signalfd_change(int fd, sigset64 mask) {
     struct file *file = fd_get(fd, false);
