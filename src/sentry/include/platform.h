@@ -123,8 +123,8 @@ void platform_wait(uint32_t vcpu, const struct resume *resume, uint64_t deadline
 void platform_resume(uint32_t vcpu, const struct resume *resume);
 /* Makes platform_wait of `vcpu` return TRAP_NONE soon; callable from any host thread of the Sentry.  Sticky. */
 void platform_kick_vcpu(uint32_t vcpu);
-/* Makes a context that runs user code trap with TRAP_INTERRUPT.  No effect when it is in the kernel
- * already; then the kernel looks at its flags itself before it resumes. */
+/* Makes a context that runs user code trap with TRAP_INTERRUPT.  Sticky: when it is in the kernel, its next resume (but
+ * for RESUME_ORDERS) traps at once, so that a kick between the kernel's last look at its flags and the resume is not lost. */
 void platform_kick(struct platform_thread *thread);
 /* The vCPU that gets this context's traps. */
 uint32_t platform_thread_vcpu(const struct platform_thread *thread);

@@ -18,7 +18,7 @@ struct timer;
 
 struct cpu {
     struct cpu *self; /* must be first: read as gs:0 */
-    struct task *current; /* the task whose kernel code runs here, NULL in the vCPU loop */
+    struct task *running; /* the task whose kernel code runs here, NULL in the vCPU loop; read as gs:8 */
     uint32_t id;
     uint32_t held_count; /* debug: spinlocks held */
     uint8_t held_ranks[16];
@@ -32,7 +32,7 @@ struct cpu {
     struct task *exited; /* own: a task that just ended, put by the loop */
     struct task *to_requeue; /* own: a task that yielded */
     struct resume resume; /* own: the context to let run next */
-    uint32_t traps; /* own: counts for the periodic checks */
+    uint32_t traps, runs; /* own: count for the periodic checks */
     struct spinlock timer_lock;
     struct rb_tree timers; /* guarded by timer_lock */
     uint64_t next_deadline; /* atomic: earliest deadline of `timers`; written under timer_lock */

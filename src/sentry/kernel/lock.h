@@ -43,6 +43,7 @@ enum lock_rank {
     RANK_TIMER,
     RANK_FRAME,     /* frame allocator */
     RANK_KMALLOC,
+    RANK_KPAGES,
     RANK_LOG,
 };
 

@@ -14,8 +14,10 @@ void klog(enum hal_log_level level, const char *format, ...) printf_like(2, 3);
 
 /* Text the guest sees in dmesg; never carries host facts. */
 void dmesg_add(const char *format, ...) printf_like(1, 2);
-/* Copies the ring from byte `off` on (kernel buffer); bytes copied. */
+/* Copies from byte `off` of the stream on (0: its start; what the ring has lost is skipped); bytes copied. */
 size_t dmesg_read(char *buf, size_t size, uint64_t off);
+/* Length of the stream so far. */
+uint64_t dmesg_end(void);
 
 /* A broken invariant of the kernel itself (never what a guest did): logs, ends the Sentry with status 125. */
 noreturn_fn void panic(const char *format, ...) printf_like(1, 2);

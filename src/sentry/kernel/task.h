@@ -316,8 +316,8 @@ void sched_init(void);
 must_check void *kstack_alloc(void);
 void kstack_free(void *stack);
 /* Makes a new task (state TASK_NEW, lock initialised, kstack set) runnable for the first time.  It starts in
- * kthread_fn(kthread_arg) and then task_exit(0) when is_kthread, else in task_user_loop.  The scheduler takes a
- * reference of its own, and drops it in the vCPU loop (where nothing may sleep) after sched_exit. */
+ * kthread_fn(kthread_arg) and then task_exit(0) when is_kthread, else in task_user_loop.  The task's
+ * birth reference is the scheduler's from here on. */
 void sched_start(struct task *t);
 /* Called on a task's kernel stack: lets platform run user code (or orders) and returns with the next trap in t->trap.
  * mode as in platform.h. */

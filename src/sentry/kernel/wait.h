@@ -96,7 +96,8 @@ void timer_init(struct timer *t, void (*fn)(struct timer *t), void *arg);
 void timer_arm(struct timer *t, uint64_t deadline_ns);
 /* True when armed and not yet fired; *out_deadline_ns (may be NULL) is when it will. */
 bool timer_pending(struct timer *t, uint64_t *out_deadline_ns);
-/* Disarms; when it returns the callback is not running and will not run (so: not from the callback itself). */
+/* Disarms; when it returns the callback is not running and will not run (so: not from the callback itself, and not under a
+ * lock that the callback takes). */
 void timer_cancel(struct timer *t);
 
 #endif
