@@ -35,21 +35,10 @@ static const struct dev_entry g_dev_entries[] = {
     {DEV_LINK, "stdin", 0777, 0, "/proc/self/fd/0"},
     {DEV_LINK, "stdout", 0777, 0, "/proc/self/fd/1"},
     {DEV_LINK, "stderr", 0777, 0, "/proc/self/fd/2"},
-    {DEV_DIR, "pts", 0755, 0, NULL},
-    {DEV_DIR, "shm", 01777, 0, NULL},
-    {DEV_DIR, "mqueue", 01777, 0, NULL},
+    {DEV_DIR, "pts", S_IFDIR | 0755, 0, NULL},
+    {DEV_DIR, "shm", S_IFDIR | 01777, 0, NULL},
+    {DEV_DIR, "mqueue", S_IFDIR | 01777, 0, NULL},
 };
-
-static int make_entry(struct inode *dir, struct dentry *dentry, const struct dev_entry *e) {
-    switch (e->kind) {
-    case DEV_NODE:
-        return dir->ops->mknod(dir, dentry, e->mode, e->rdev);
-    case DEV_LINK:
-        return dir->ops->symlink(dir, dentry, e->target);
-    default:
-        return dir->ops->mkdir(dir, dentry, e->mode);
-    }
-}
 
 /* Everything in a new /dev is root's with exactly the table's mode, whoever mounts it. */
 static void own_by_root(struct inode *inode, uint32_t mode) {
@@ -62,17 +51,16 @@ static void own_by_root(struct inode *inode, uint32_t mode) {
 
 static int populate_one(struct dentry *root, const struct dev_entry *e) {
     struct dentry *d;
-    int err = vfs_lookup_one(root, e->name, strlen(e->name), &d);
-    if (err != 0) {
-        return err;
+    int err;
+    if (e->kind == DEV_LINK) {
+        err = vfs_symlink_in(root, e->name, strlen(e->name), e->target, &d);
+    } else {
+        err = vfs_create_in(root, e->name, strlen(e->name), e->mode, e->rdev, &d);
     }
-    rw_write_lock(&root->inode->rw);
-    err = d->inode != NULL ? -EEXIST : make_entry(root->inode, d, e);
-    rw_write_unlock(&root->inode->rw);
     if (err == 0) {
         own_by_root(d->inode, e->mode);
+        dentry_put(d);
     }
-    dentry_put(d);
     return err;
 }
 

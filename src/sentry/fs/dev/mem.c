@@ -52,16 +52,13 @@ static int64_t mem_llseek(struct file *file, int64_t off, int whence) {
     return 0;
 }
 
-/* A page of a private mapping: a fresh frame of zeros, which the first write copies like a file's.
- */
-static int zero_map_pages(struct file *file, uint64_t pgoff, uint64_t want, bool write,
-                          uint64_t *out_pfn, uint64_t *out_count) {
-    *out_count = 1;
-    return frame_alloc(out_pfn);
-}
-
+/* A private mapping is anonymous memory, a shared one a file in memory of its own. */
 static int zero_mmap(struct file *file, struct vma *vma) {
-    return 0;
+    if ((vma->flags & VMA_SHARED) == 0) {
+        vma->file = NULL;
+        return 0;
+    }
+    return mm_shared_file(vma->end - vma->start, "/dev/zero", &vma->file);
 }
 
 static const struct file_ops g_null_ops = {
@@ -75,7 +72,6 @@ static const struct file_ops g_zero_ops = {
     .write = sink_write,
     .llseek = mem_llseek,
     .mmap = zero_mmap,
-    .map_pages = zero_map_pages,
 };
 
 static const struct file_ops g_full_ops = {
@@ -188,16 +184,8 @@ static int64_t kmsg_write(struct file *file, struct iov_iter *from, uint64_t *po
 
 static int64_t kmsg_llseek(struct file *file, int64_t off, int whence) {
     struct kmsg_reader *r = file->private;
-    char buf[256];
-    size_t n;
     mutex_lock(&r->lock);
-    if (whence != 2) { /* SEEK_SET and SEEK_DATA: the first record */
-        r->off = 0;
-    } else {
-        while ((n = dmesg_read(buf, sizeof(buf), r->off)) != 0) {
-            r->off += n;
-        }
-    }
+    r->off = whence == 2 ? dmesg_end() : 0; /* SEEK_END: what is logged from now on */
     mutex_unlock(&r->lock);
     return 0;
 }
