@@ -18,16 +18,25 @@ struct process g_kernel_process;
 
 #define RLIM_INF UINT64_MAX
 
-/* Limits a container's first process has when nobody says otherwise (getrlimit(2), usual defaults). */
+/* Limits a container's first process has when nobody says otherwise (getrlimit(2), usual defaults).
+ */
 static const struct rlimit_pair g_default_limits[RLIMIT_COUNT] = {
-    [RLIMIT_CPU] = {RLIM_INF, RLIM_INF},       [RLIMIT_FSIZE] = {RLIM_INF, RLIM_INF},
-    [RLIMIT_DATA] = {RLIM_INF, RLIM_INF},      [RLIMIT_STACK] = {8 * MIB, RLIM_INF},
-    [RLIMIT_CORE] = {0, RLIM_INF},             [RLIMIT_RSS] = {RLIM_INF, RLIM_INF},
-    [RLIMIT_NPROC] = {RLIM_INF, RLIM_INF},     [RLIMIT_NOFILE] = {1024, 1048576},
-    [RLIMIT_MEMLOCK] = {8 * MIB, 8 * MIB},     [RLIMIT_AS] = {RLIM_INF, RLIM_INF},
-    [RLIMIT_LOCKS] = {RLIM_INF, RLIM_INF},     [RLIMIT_SIGPENDING] = {15000, 15000},
-    [RLIMIT_MSGQUEUE] = {819200, 819200},      [RLIMIT_NICE] = {0, 0},
-    [RLIMIT_RTPRIO] = {0, 0},                  [RLIMIT_RTTIME] = {RLIM_INF, RLIM_INF},
+    [RLIMIT_CPU] = {RLIM_INF, RLIM_INF},
+    [RLIMIT_FSIZE] = {RLIM_INF, RLIM_INF},
+    [RLIMIT_DATA] = {RLIM_INF, RLIM_INF},
+    [RLIMIT_STACK] = {8 * MIB, RLIM_INF},
+    [RLIMIT_CORE] = {0, RLIM_INF},
+    [RLIMIT_RSS] = {RLIM_INF, RLIM_INF},
+    [RLIMIT_NPROC] = {RLIM_INF, RLIM_INF},
+    [RLIMIT_NOFILE] = {1024, 1048576},
+    [RLIMIT_MEMLOCK] = {8 * MIB, 8 * MIB},
+    [RLIMIT_AS] = {RLIM_INF, RLIM_INF},
+    [RLIMIT_LOCKS] = {RLIM_INF, RLIM_INF},
+    [RLIMIT_SIGPENDING] = {15000, 15000},
+    [RLIMIT_MSGQUEUE] = {819200, 819200},
+    [RLIMIT_NICE] = {0, 0},
+    [RLIMIT_RTPRIO] = {0, 0},
+    [RLIMIT_RTTIME] = {RLIM_INF, RLIM_INF},
 };
 
 static void process_setup(struct process *p, struct container *c) {
@@ -91,7 +100,7 @@ struct task *task_alloc(void) {
     if (t == NULL) {
         return NULL;
     }
-    t->kstack = kpages_alloc(KSTACK_PAGES);
+    t->kstack = kstack_alloc();
     if (t->kstack == NULL) {
         kfree(t);
         return NULL;
@@ -117,7 +126,7 @@ void task_free(struct task *t) {
     if (t->process != NULL && t->process != &g_kernel_process) {
         process_put(t->process);
     }
-    kpages_free(t->kstack, KSTACK_PAGES);
+    kstack_free(t->kstack);
     kfree(t);
 }
 
@@ -172,31 +181,6 @@ void task_kick(struct task *t) {
     spin_unlock(&t->lock);
 }
 
-uint64_t task_user_ns(struct task *t) {
-    spin_lock(&t->lock);
-    uint64_t ns = t->exec_user_ns;
-    if (t->pthread != NULL) {
-        ns += platform_thread_cpu_ns(t->pthread);
-    }
-    spin_unlock(&t->lock);
-    return ns;
-}
-
-void process_times(struct process *p, uint64_t *out_user_ns, uint64_t *out_sys_ns) {
-    struct task *t;
-
-    spin_lock(&p->sig_lock);
-    uint64_t user = p->dead_cpu_user_ns;
-    uint64_t sys = p->dead_cpu_sys_ns;
-    list_for_each_entry(t, &p->threads, thread_link) {
-        user += task_user_ns(t);
-        sys += atomic_load_relaxed(&t->sys_ns);
-    }
-    spin_unlock(&p->sig_lock);
-    *out_user_ns = user;
-    *out_sys_ns = sys;
-}
-
 char task_state_char(struct task *t) {
     char c = 'S';
 
@@ -237,5 +221,6 @@ int kthread_start(const char *name, void (*fn)(void *arg), void *arg) {
     t->cred = cred_get(cred_root());
     t->blocked = ~0ull;
     sched_start(t);
+    task_put(t); /* the scheduler holds it from here on */
     return 0;
 }

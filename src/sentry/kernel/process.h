@@ -59,6 +59,12 @@ must_check int kernel_execve(struct task *t, const char *filename, const char *c
                              const char *const *envp, uint32_t envc);
 
 
+#define RUSAGE_SIZE 144
+/* Fills a struct rusage of user space (kernel/rlimit.c). */
+void rusage_make(uint64_t user_ns, uint64_t sys_ns, uint64_t max_rss_pages, uint64_t min_flt,
+                 void *out_rusage);
+/* May current send `signo` to p?  0 or -EPERM; takes g_tasklist_lock (kernel/killsys.c). */
+must_check int may_signal(struct process *p, int signo);
 /* Sorts supplementary groups for cred_in_group (kernel/credsys.c). */
 void cred_sort_groups(uint32_t *g, uint32_t count);
 /* The capability requests of prctl(2): false when the request is none of them (kernel/capsys.c). */

@@ -76,6 +76,10 @@ struct sig_entry {
     struct ksiginfo info;
 };
 
+#define SIGRTMIN_MOAT 32 /* the kernel's SIGRTMIN */
+/* process->wait_flags: not yet reported by waitid. */
+#define WAIT_EVENT_STOPPED   1u
+#define WAIT_EVENT_CONTINUED 2u
 #define SIG_STOP_SET (SIG_BIT(19) | SIG_BIT(20) | SIG_BIT(21) | SIG_BIT(22)) /* STOP, TSTP, TTIN, TTOU */
 #define SIG_KERNEL_ONLY (SIG_BIT(9) | SIG_BIT(19))                          /* KILL, STOP */
 
@@ -115,8 +119,18 @@ bool signal_work_pending(struct task *t);
  * a system call is being left.  Sets regs_dirty.  When signal_fatal_pending(t), it does not return and needs no registers.
  */
 void signal_deliver(struct task *t);
-/* Wakes and kicks `t` so that it looks at its flags. */
-void signal_wake(struct task *t);
+/* Signals a group when g_tasklist_lock is held already. */
+int signal_send_pgrp_locked(struct pgrp *g, int signo, const struct ksiginfo *info);
+/* Recomputes TASK_F_SIGPENDING of `t`; sig_lock held. */
+void signal_recalc(struct task *t);
+/* Takes the next signal in `set` off the task's or its process's queue: its number or 0; sig_lock held. */
+int signal_dequeue_locked(struct task *t, sigset64 set, struct ksiginfo *out_info);
+/* sigreturn: takes the alternate stack of the frame where it is a valid one, as sigaltstack(2) would. */
+void signal_altstack_restore(struct task *t, const struct sigaltstack64 *ss);
+/* Ends a temporary mask. */
+void signal_mask_restore(struct task *t);
+/* Does the handler table leave `signo` to its default / ignore it? */
+bool signal_default_ignored(int signo);
 
 /* ---- for fork, exec and exit ---- */
 must_check struct sig_actions *sig_actions_create(const struct sig_actions *from); /* NULL: all default */
@@ -130,6 +144,6 @@ void signal_kill_threads(struct process *p, struct task *except);
 /* Starts the end of the whole process with this wait status unless it is under way; sig_lock held. */
 void signal_group_exit(struct process *p, int32_t code);
 /* A dying thread hands process-directed signals on and leaves a stop that is being counted; sig_lock held. */
-void signal_thread_gone(struct task *t);
+must_check bool signal_thread_gone(struct task *t); /* true: it was the last to stop, the parent must be told */
 
 #endif

@@ -7,8 +7,8 @@
  * A process's list of threads changes under both g_tasklist_lock and sig_lock, so either of them is enough to read it.
  * A task's own fields marked "own" are touched by that task alone.
  *
- * Life: a task is born with one reference, the scheduler's: sched_exit hands the vCPU to the loop, which drops it with
- * task_put once the kernel stack is no longer in use.  A process is held by each of its tasks and by the pid table, until it
+ * Life: a task is born with one reference, its maker's, which it drops itself when it ends; the scheduler has another, which
+ * the vCPU loop drops with task_put once the kernel stack is no longer in use.  A process is held by each of its tasks and by the pid table, until it
  * is reaped.
  */
 #ifndef MOAT_SENTRY_TASK_H
@@ -73,6 +73,7 @@ struct session {
     struct refcount ref;
     int32_t id;
     struct container *container;
+    uint32_t group_count;  /* groups with members; guarded by g_tasklist_lock */
     struct tty *tty;       /* controlling terminal, guarded by the tty layer's lock */
     struct process *leader; /* guarded by g_tasklist_lock */
 };
@@ -185,6 +186,7 @@ struct task {
     size_t robust_list_len;
     int32_t pdeath_signal;
     bool no_new_privs;
+    bool thp_disable;              /* own: PR_SET_THP_DISABLE, kept and reported */
     int32_t exit_code;
     struct vfork *vfork;           /* own: parent to let go on exec or exit */
     bool exited;                   /* off process->threads; guarded by sig_lock */
@@ -233,10 +235,6 @@ struct fs_context *task_fs_get(struct task *t);
 /* Makes a task that runs user code come back with TRAP_INTERRUPT (under task->lock, so that its context cannot vanish).  The
  * scheduler sets TASK_USER under task->lock first and looks at task->flags afterwards, so that no kick is lost. */
 void task_kick(struct task *t);
-/* ns of CPU time; may be called for any referenced task or process. */
-uint64_t task_user_ns(struct task *t);
-void process_times(struct process *p, uint64_t *out_user_ns, uint64_t *out_sys_ns);
-
 /* ---- the process tree (kernel/pid.c, session.c): for /proc, tty, timers ---- */
 /* First process with pid >= `pid` of the caller's container (zombies too) / of another one; first thread with tid >= `tid`.
  * Referenced, or NULL at the end. */
