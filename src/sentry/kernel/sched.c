@@ -247,7 +247,7 @@ void sched_start(struct task *t) {
 
 void sched_user(struct task *t, enum resume_mode mode) {
     (void)atomic_exchange(&t->state, TASK_USER); /* a full fence: see "No lost kick" */
-    if (mode != RESUME_ORDERS && unlikely(atomic_load(&t->flags) != 0)) {
+    if (mode == RESUME_USER && unlikely((atomic_load(&t->flags) & TASK_F_WORK) != 0)) {
         atomic_store(&t->state, TASK_RUNNING);
         t->trap.kind = TRAP_NONE;
         return;

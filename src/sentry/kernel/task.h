@@ -208,6 +208,7 @@ enum {
     TASK_F_KILLED = 1u << 1,      /* must die at the next chance */
     TASK_F_KICKED = 1u << 2,
     TASK_F_PAUSED = 1u << 3,      /* its container is paused: park before going back to user mode */
+    TASK_F_WORK = TASK_F_SIGPENDING | TASK_F_KILLED | TASK_F_PAUSED, /* keeps a task from user mode */
 };
 
 extern struct spinlock g_tasklist_lock;
@@ -318,7 +319,8 @@ void kstack_free(void *stack);
  * birth reference is the scheduler's from here on. */
 void sched_start(struct task *t);
 /* Called on a task's kernel stack: lets platform run user code (or orders) and returns with the next trap in t->trap.
- * mode as in platform.h. */
+ * mode as in platform.h.  With RESUME_USER it comes back at once, trap.kind TRAP_NONE and all else as it was, when the
+ * task's flags say that it must not go to user mode. */
 void sched_user(struct task *t, enum resume_mode mode);
 /* Carries out the queued mapping orders of current's space if they revoke rights: needs a full context (true), else
  * leaves them for the return to user mode, which then kicks (false). */

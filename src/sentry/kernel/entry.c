@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a user context enters the kernel: the loop of every task with a user side.
+ *
+ * One turn: do what must be done before user code may go on (signals, a pending end, mapping orders
+ * that take rights away), let the context run, handle the trap it comes back with.
+ *
+ * A trap without full context is enough for most calls.  When leaving it needs the registers after
+ * all, the call is finished with its result and the context asked to trap again with everything
+ * (RESUME_KICK); task->orig_nr and task->result then still describe the call.
+ *
+ * Trust: all of task->trap is the guest's; handlers treat it as arguments.
+ */
+#include "base/atomic.h"
+#include "kernel/cpu.h"
+#include "kernel/log.h"
+#include "kernel/signal.h"
+#include "kernel/task.h"
+#include "mm/mm.h"
+#include "platform.h"
+#include "syscall/syscall.h"
+
+#include <asm-generic/errno.h>
+#include <asm-generic/siginfo.h>
+#include <asm/signal.h>
+
+/* Page-fault error code bits and the vector (Intel SDM volume 3, "Interrupt 14"). */
+#define TRAPNO_PAGE_FAULT 14u
+#define PF_PRESENT        1u
+#define PF_WRITE          2u
+#define PF_USER           4u
+#define PF_FETCH          16u
+
+static void force_fault_signal(struct task *t, int signo, int code, uint64_t addr) {
+    struct ksiginfo info = {.signo = signo, .code = code};
+    info.u.fault.addr = addr;
+    t->fault_addr = addr;
+    signal_force(t, &info);
+}
+
+static void handle_fault(struct task *t) {
+    uint64_t addr = t->trap.u.fault.addr;
+    uint32_t access = t->trap.u.fault.access;
+    int code = SEGV_MAPERR;
+    int err = mm_fault(t->mm, addr, access, &code);
+    if (likely(err == 0)) {
+        return;
+    }
+    if (err == -ENOMEM) {
+        log_warn("process %d (%s): out of guest memory, killed", t->process->pid, t->comm);
+        dmesg_add("Out of memory: Killed process %d (%s)", t->process->pid, t->comm);
+        process_exit_group(SIGKILL);
+    }
+    t->fault_trapno = TRAPNO_PAGE_FAULT;
+    t->fault_error = PF_USER | (code == SEGV_ACCERR ? PF_PRESENT : 0) |
+                     ((access & PROT_BIT_WRITE) != 0 ? PF_WRITE : 0) |
+                     ((access & PROT_BIT_EXEC) != 0 ? PF_FETCH : 0);
+    if (err == -EIO) {
+        force_fault_signal(t, SIGBUS, BUS_ADRERR, addr);
+    } else {
+        force_fault_signal(t, SIGSEGV, code, addr);
+    }
+}
+
+static void handle_exception(struct task *t) {
+    t->fault_trapno = t->trap.u.exception.trapno;
+    t->fault_error = t->trap.u.exception.error_code;
+    force_fault_signal(t, t->trap.u.exception.signo, t->trap.u.exception.code,
+                       t->trap.u.exception.addr);
+}
+
+static void handle_syscall(struct task *t) {
+    struct sysargs args;
+    uint64_t nr = t->trap.u.syscall.nr;
+    for (int i = 0; i < 6; i++) {
+        args.a[i] = t->trap.u.syscall.args[i];
+    }
+    t->orig_nr = nr;
+    int64_t result = syscall_dispatch(t, nr, &args);
+    if (t->orig_nr == ORIG_NR_NONE) {
+        return; /* rt_sigreturn, execve: the registers are all new */
+    }
+    t->result = result;
+    t->regs.rax = (uint64_t)result;
+    platform_result_set(t->pthread, result);
+}
+
+/* The stub could not do what the kernel's page tables say is done: the program cannot go on. */
+static void orders_failed(struct task *t, int error) {
+    log_error("process %d (%s): mapping failed on the host (error %d), killed", t->process->pid,
+              t->comm, -error);
+    process_exit_group(SIGKILL);
+}
+
+static void handle_trap(struct task *t) {
+    if (t->trap.full_context) {
+        platform_regs_get(t->pthread, &t->regs);
+        t->regs_dirty = false;
+    }
+    switch (t->trap.kind) {
+    case TRAP_SYSCALL:
+        handle_syscall(t);
+        break;
+    case TRAP_FAULT:
+        handle_fault(t);
+        break;
+    case TRAP_EXCEPTION:
+        handle_exception(t);
+        break;
+    case TRAP_ORDERS_DONE:
+        if (t->trap.u.orders.error != 0) {
+            orders_failed(t, t->trap.u.orders.error);
+        }
+        break;
+    case TRAP_DEAD:
+        log_warn("process %d (%s): its context died on the host", t->process->pid, t->comm);
+        process_exit_group(SIGKILL);
+    case TRAP_INTERRUPT:
+    case TRAP_NONE:
+        break;
+    }
+}
+
+/* Orders that take rights away were queued, maybe by a task of another process: carries them out,
+ * so that the frames behind them can be freed. */
+static void sync_orders(struct task *t) {
+    int error = 0;
+    rw_write_lock(&t->mm->lock);
+    bool done = sched_sync_orders(&error);
+    rw_write_unlock(&t->mm->lock);
+    kassert(done); /* the caller has the full context */
+    if (error != 0) {
+        orders_failed(t, error);
+    }
+}
+
+/* Does what has to be done before user code may go on; how to go on. */
+static enum resume_mode return_work(struct task *t) {
+    for (;;) {
+        bool signals = signal_work_pending(t);
+        if (signals && signal_fatal_pending(t)) {
+            signal_deliver(t); /* does not return */
+        }
+        bool orders = platform_orders_revoke(t->mm->space);
+        if (likely(!signals && !orders)) {
+            return RESUME_USER;
+        }
+        if (!t->trap.full_context) {
+            return RESUME_KICK;
+        }
+        if (orders) {
+            sync_orders(t);
+        }
+        if (signals) {
+            signal_deliver(t);
+        }
+    }
+}
+
+void task_user_loop(struct task *t) {
+    t->orig_nr = ORIG_NR_NONE;
+    for (;;) {
+        enum resume_mode mode = return_work(t);
+        if (t->regs_dirty) {
+            platform_regs_set(t->pthread, &t->regs);
+            t->regs_dirty = false;
+        }
+        sched_user(t, mode);
+        if (unlikely(t->trap.kind == TRAP_NONE)) {
+            continue; /* not gone to user mode: the flags want a look first */
+        }
+        if (mode == RESUME_USER) {
+            t->orig_nr = ORIG_NR_NONE;
+        }
+        handle_trap(t);
+    }
+}
