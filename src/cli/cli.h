@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command line: one table of commands, each with a table of options, from which parsing, help and completion come.
+ * The command line: one table of commands, each with a table of options, from which parsing, help
+ * and completion come.
  */
 #ifndef MOAT_CLI_CLI_H
 #define MOAT_CLI_CLI_H
@@ -21,44 +22,47 @@ struct cli_globals {
 };
 
 enum cli_option_kind {
-    OPT_FLAG,   /* bool */
-    OPT_TEXT,   /* const char *: the last one counts */
-    OPT_LIST,   /* struct strlist: each one is added */
-    OPT_U32,    /* uint32_t, decimal */
+    OPT_FLAG, /* bool */
+    OPT_TEXT, /* const char *: the last one counts */
+    OPT_LIST, /* struct strlist: each one is added */
+    OPT_U32,  /* uint32_t, decimal */
 };
 
 struct cli_option {
     const char *name;
-    char letter;              /* 0: none */
+    char letter; /* 0: none */
     enum cli_option_kind kind;
-    size_t offset;            /* of the field in the command's option struct */
-    const char *arg;          /* what --help calls the value; NULL for flags */
+    size_t offset;   /* of the field in the command's option struct */
+    const char *arg; /* what --help calls the value; NULL for flags */
     const char *help;
 };
 
 struct cli_command {
     const char *name;
-    const char *synopsis;     /* behind the name */
-    const char *summary;      /* one line */
+    const char *synopsis;             /* behind the name */
+    const char *summary;              /* one line */
     const struct cli_option *options; /* ends with name NULL */
-    size_t options_size;      /* of the struct the offsets point into; it starts zeroed */
-    int min_args, max_args;   /* positional; max -1: any number */
-    const char *args_help;    /* what to give, said when there are too few */
+    size_t options_size;              /* of the struct the offsets point into; it starts zeroed */
+    int min_args, max_args;           /* positional; max -1: any number */
+    const char *args_help;            /* what to give, said when there are too few */
     /* The exit status; on a failure fills *err and returns the status to exit with. */
-    int (*run)(const struct cli_globals *globals, void *options, int argc, char **argv, struct err *err);
+    int (*run)(const struct cli_globals *globals, void *options, int argc, char **argv,
+               struct err *err);
 };
 
-extern const struct cli_command g_cmd_do, g_cmd_create, g_cmd_start, g_cmd_run, g_cmd_state, g_cmd_kill, g_cmd_delete,
-    g_cmd_list, g_cmd_exec, g_cmd_ps, g_cmd_wait, g_cmd_spec, g_cmd_features;
+extern const struct cli_command g_cmd_do, g_cmd_create, g_cmd_start, g_cmd_run, g_cmd_state,
+    g_cmd_kill, g_cmd_delete, g_cmd_list, g_cmd_exec, g_cmd_ps, g_cmd_wait, g_cmd_spec,
+    g_cmd_features;
 
 /* The table, in the order of help; ends with NULL. */
 extern const struct cli_command *const g_commands[];
 extern const struct cli_option g_global_options[];
 
-/* Parses options at the front of argv into `out` (of a table); stops at the first argument that is none, or behind "--".
- * Sets *out_help when --help was given.  Index of the first positional argument, or -EINVAL with *err. */
-must_check int cli_parse(const struct cli_option *table, void *out, int argc, char **argv, const char *command,
-                         bool *out_help, struct err *err);
+/* Parses options at the front of argv into `out` (of a table); stops at the first argument that is
+ * none, or behind "--". Sets *out_help when --help was given.  Index of the first positional
+ * argument, or -EINVAL with *err. */
+must_check int cli_parse(const struct cli_option *table, void *out, int argc, char **argv,
+                         const char *command, bool *out_help, struct err *err);
 void cli_free_options(const struct cli_option *table, void *options);
 void cli_print_help(const struct cli_command *command);
 void cli_print_usage(void);

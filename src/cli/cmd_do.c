@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 struct do_options {
-    const char *rootfs, *isolation, *platform, *network, *overlay, *cwd, *user, *memory, *hostname, *handover;
+    const char *rootfs, *isolation, *platform, *network, *overlay, *cwd, *user, *memory, *hostname,
+        *handover;
     struct strlist volumes, env;
     bool strace, terminal;
 };
@@ -27,24 +28,30 @@ struct do_options {
     { #field, letter, kind, offsetof(struct do_options, field), arg, help }
 
 static const struct cli_option g_do_options[] = {
-    DO_OPT(rootfs, 0, OPT_TEXT, "DIR", "root file system (default: the host's own, never written to)"),
+    DO_OPT(rootfs, 0, OPT_TEXT, "DIR",
+           "root file system (default: the host's own, never written to)"),
     DO_OPT(isolation, 0, OPT_TEXT, "sentry|native", "the wall: application kernel, or namespaces"),
     DO_OPT(platform, 0, OPT_TEXT, "auto|systrap", "how the application kernel runs programs"),
     DO_OPT(network, 0, OPT_TEXT, "none|host", "no network, or the host's (native isolation)"),
-    DO_OPT(overlay, 0, OPT_TEXT, "memory|none", "keep writes to the root in memory, or write them through"),
+    DO_OPT(overlay, 0, OPT_TEXT, "memory|none",
+           "keep writes to the root in memory, or write them through"),
     DO_OPT(strace, 0, OPT_FLAG, NULL, "log every system call (to standard error, or --log)"),
-    {"volume", 'v', OPT_LIST, offsetof(struct do_options, volumes), "SRC:DST[:ro]", "mount a folder or file of the host"},
+    {"volume", 'v', OPT_LIST, offsetof(struct do_options, volumes), "SRC:DST[:ro]",
+     "mount a folder or file of the host"},
     DO_OPT(env, 'e', OPT_LIST, "K=V", "set an environment variable"),
     DO_OPT(cwd, 'w', OPT_TEXT, "DIR", "working directory inside (default /)"),
     DO_OPT(user, 'u', OPT_TEXT, "UID[:GID]", "identity inside (default 0:0)"),
     DO_OPT(memory, 'm', OPT_TEXT, "SIZE", "limit of the sandbox's memory, such as 512m"),
     DO_OPT(hostname, 0, OPT_TEXT, "NAME", "host name inside (default moat)"),
-    DO_OPT(terminal, 't', OPT_FLAG, NULL, "give the command a terminal (standard input must be one)"),
-    DO_OPT(handover, 0, OPT_TEXT, "auto|notify|trap", "systrap's way into the kernel (default: measured)"),
+    DO_OPT(terminal, 't', OPT_FLAG, NULL,
+           "give the command a terminal (standard input must be one)"),
+    DO_OPT(handover, 0, OPT_TEXT, "auto|notify|trap",
+           "systrap's way into the kernel (default: measured)"),
     {0},
 };
 
-static int set_environment(struct container_process *p, const struct do_options *o, struct err *err) {
+static int set_environment(struct container_process *p, const struct do_options *o,
+                           struct err *err) {
     static const char *const defaults[] = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME=/root",
@@ -56,7 +63,8 @@ static int set_environment(struct container_process *p, const struct do_options 
     const char *term = getenv("TERM");
     if (p->terminal && e == 0) {
         char text[128];
-        (void)snprintf(text, sizeof(text), "TERM=%s", term != NULL ? term : "xterm"); /* a cut name is unknown anyway */
+        (void)snprintf(text, sizeof(text), "TERM=%s",
+                       term != NULL ? term : "xterm"); /* a cut name is unknown anyway */
         e = strlist_set_env(&p->env, text);
     }
     for (size_t i = 0; i < o->env.count && e == 0; i++) {
@@ -78,7 +86,8 @@ static int set_root(struct container *c, const struct do_options *o, struct err 
         return overlay;
     }
     if (o->rootfs == NULL && overlay == OVERLAY_NONE) {
-        return err_set(err, -EINVAL, "--overlay none needs --rootfs: the host's own root is never written to");
+        return err_set(err, -EINVAL,
+                       "--overlay none needs --rootfs: the host's own root is never written to");
     }
     if (realpath(root, path) == NULL || stat(path, &st) != 0) {
         return err_sys(err, -errno, "--rootfs %s", root);
@@ -94,7 +103,9 @@ static int set_root(struct container *c, const struct do_options *o, struct err 
 static int set_terminal(struct container_process *p, struct err *err) {
     struct winsize ws;
     if (!isatty(0)) {
-        return err_set(err, -ENOTTY, "-t needs a terminal on standard input: leave it out when input is redirected");
+        return err_set(
+            err, -ENOTTY,
+            "-t needs a terminal on standard input: leave it out when input is redirected");
     }
     p->terminal = true;
     if (ioctl(0, TIOCGWINSZ, &ws) == 0) {
@@ -151,7 +162,8 @@ static int set_limits(struct container *c, const struct do_options *o, struct er
     if (o->memory != NULL) {
         int e = parse_size(o->memory, "--memory", &c->memory_limit, err);
         if (e == 0 && c->memory_limit < 16 * MIB) {
-            e = err_set(err, -EINVAL, "--memory %s is too little: a sandbox needs 16m or more", o->memory);
+            e = err_set(err, -EINVAL, "--memory %s is too little: a sandbox needs 16m or more",
+                        o->memory);
         }
         if (e != 0) {
             return e;
@@ -181,7 +193,8 @@ static int build_container(struct container *c, const struct do_options *o, int 
     return e;
 }
 
-static int open_log(const struct cli_globals *globals, const struct do_options *o, struct err *err) {
+static int open_log(const struct cli_globals *globals, const struct do_options *o,
+                    struct err *err) {
     if (globals->log != NULL) {
         int fd = open(globals->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         return fd >= 0 ? fd : err_sys(err, -errno, "cannot open the log %s", globals->log);
@@ -199,9 +212,10 @@ static int choose_isolation(const struct container *c, const struct do_options *
     }
     *out = ops[choice];
     if (*out == &g_isolation_sentry && c->network == NETWORK_HOST) {
-        return err_set(err, -EOPNOTSUPP,
-                       "--network host needs --isolation native: the application kernel has no access to the "
-                       "host's network yet");
+        return err_set(
+            err, -EOPNOTSUPP,
+            "--network host needs --isolation native: the application kernel has no access to the "
+            "host's network yet");
     }
     return 0;
 }
@@ -226,7 +240,10 @@ static int run_do(const struct cli_globals *globals, void *options, int argc, ch
                                                       strcmp(globals->log_format, "json") == 0};
         e = err->code != 0 ? err->code : isolation->run(&c, &run, &wait_status, err);
         /* As shells say it: not found, not executable, anything else. */
-        status = e == 0 ? exit_status_of(wait_status) : e == -ENOENT ? 127 : e == -EACCES || e == -ENOEXEC ? 126 : 1;
+        status = e == 0                          ? exit_status_of(wait_status)
+                 : e == -ENOENT                  ? 127
+                 : e == -EACCES || e == -ENOEXEC ? 126
+                                                 : 1;
     }
     container_free(&c);
     return status;

@@ -2,7 +2,8 @@
 /*
  * The program `moat`: global options, the command table, and how errors are said.
  *
- * Exit status: that of the command (a container's where one ran), 1 when something failed, 2 for wrong usage.
+ * Exit status: that of the command (a container's where one ran), 1 when something failed, 2 for
+ * wrong usage.
  */
 #include "cli/cli.h"
 
@@ -18,9 +19,12 @@
 #define EXIT_USAGE 2
 
 const struct cli_option g_global_options[] = {
-    {"root", 0, OPT_TEXT, offsetof(struct cli_globals, root), "DIR", "folder that keeps the state of containers"},
-    {"log", 0, OPT_TEXT, offsetof(struct cli_globals, log), "FILE", "write errors and the sandbox's log there"},
-    {"log-format", 0, OPT_TEXT, offsetof(struct cli_globals, log_format), "text|json", "how log lines look"},
+    {"root", 0, OPT_TEXT, offsetof(struct cli_globals, root), "DIR",
+     "folder that keeps the state of containers"},
+    {"log", 0, OPT_TEXT, offsetof(struct cli_globals, log), "FILE",
+     "write errors and the sandbox's log there"},
+    {"log-format", 0, OPT_TEXT, offsetof(struct cli_globals, log_format), "text|json",
+     "how log lines look"},
     {"debug", 0, OPT_FLAG, offsetof(struct cli_globals, debug), NULL, "log more"},
     {"systemd-cgroup", 0, OPT_FLAG, offsetof(struct cli_globals, systemd_cgroup), NULL,
      "make cgroups through systemd (accepted; cgroup limits are not applied yet)"},
@@ -29,8 +33,8 @@ const struct cli_option g_global_options[] = {
 };
 
 const struct cli_command *const g_commands[] = {
-    &g_cmd_do,   &g_cmd_run,  &g_cmd_create, &g_cmd_start, &g_cmd_exec, &g_cmd_state,    &g_cmd_list, &g_cmd_ps,
-    &g_cmd_kill, &g_cmd_wait, &g_cmd_delete, &g_cmd_spec,  &g_cmd_features, NULL,
+    &g_cmd_do, &g_cmd_run,  &g_cmd_create, &g_cmd_start,  &g_cmd_exec, &g_cmd_state,    &g_cmd_list,
+    &g_cmd_ps, &g_cmd_kill, &g_cmd_wait,   &g_cmd_delete, &g_cmd_spec, &g_cmd_features, NULL,
 };
 
 static void report_json(FILE *out, const char *level, const char *message, const char *when) {
@@ -38,7 +42,8 @@ static void report_json(FILE *out, const char *level, const char *message, const
     if (line == NULL) {
         return; /* without memory there is nothing better to say */
     }
-    (void)json_object_object_add(line, "level", json_object_new_string(level)); /* shown as null if it fails */
+    (void)json_object_object_add(line, "level",
+                                 json_object_new_string(level)); /* shown as null if it fails */
     (void)json_object_object_add(line, "msg", json_object_new_string(message));
     (void)json_object_object_add(line, "time", json_object_new_string(when));
     fprintf(out, "%s\n", json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN));
@@ -75,14 +80,16 @@ static int usage_error(const struct cli_globals *globals, const struct err *err)
 static int check_globals(struct cli_globals *globals, struct err *err) {
     if (globals->log_format != NULL && strcmp(globals->log_format, "text") != 0 &&
         strcmp(globals->log_format, "json") != 0) {
-        int e = err_set(err, -EINVAL, "--log-format is 'text' or 'json', not '%s'", globals->log_format);
+        int e = err_set(err, -EINVAL, "--log-format is 'text' or 'json', not '%s'",
+                        globals->log_format);
         globals->log_format = NULL;
         return e;
     }
     if (globals->root == NULL) {
         static char rootless[4096];
         const char *runtime_dir = getenv("XDG_RUNTIME_DIR");
-        (void)snprintf(rootless, sizeof(rootless), "%s/moat", runtime_dir != NULL ? runtime_dir : "/tmp"); /* fits */
+        (void)snprintf(rootless, sizeof(rootless), "%s/moat",
+                       runtime_dir != NULL ? runtime_dir : "/tmp"); /* fits */
         globals->root = geteuid() == 0 ? "/run/moat" : rootless;
     }
     return 0;
@@ -105,12 +112,12 @@ static int run_command(const struct cli_globals *globals, const struct cli_comma
     } else if (first < 0) {
         status = usage_error(globals, &err);
     } else if (argc - first < command->min_args) {
-        (void)err_set(&err, -EINVAL, "%s: %s is missing: see 'moat %s --help'", command->name, command->args_help,
-                      command->name);
+        (void)err_set(&err, -EINVAL, "%s: %s is missing: see 'moat %s --help'", command->name,
+                      command->args_help, command->name);
         status = usage_error(globals, &err);
     } else if (command->max_args >= 0 && argc - first > command->max_args) {
-        (void)err_set(&err, -EINVAL, "%s: '%s' is one argument too many: see 'moat %s --help'", command->name,
-                      argv[first + command->max_args], command->name);
+        (void)err_set(&err, -EINVAL, "%s: '%s' is one argument too many: see 'moat %s --help'",
+                      command->name, argv[first + command->max_args], command->name);
         status = usage_error(globals, &err);
     } else {
         status = command->run(globals, options, argc - first, argv + first, &err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Option parsing and help from the tables of cli.h.  Long options take --name VALUE and --name=VALUE. */
+/* Option parsing and help from the tables of cli.h.  Long options take --name VALUE and
+ * --name=VALUE. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -64,18 +65,21 @@ static int parse_one(const struct cli_option *table, void *out, int argc, char *
     const struct cli_option *o = is_long ? find_long(table, word + 2) : find_letter(table, word[1]);
     const char *where = command[0] != '\0' ? command : "the commands";
     if (o == NULL) {
-        return err_set(err, -EINVAL, "unknown option '%s': 'moat %s%s--help' lists those of %s", word, command,
-                       command[0] != '\0' ? " " : "", where);
+        return err_set(err, -EINVAL, "unknown option '%s': 'moat %s%s--help' lists those of %s",
+                       word, command, command[0] != '\0' ? " " : "", where);
     }
     const char *inline_value = is_long ? strchr(word, '=') : NULL;
     if (o->kind == OPT_FLAG) {
         /* Engines write booleans as --flag=true too. */
         bool off = inline_value != NULL && strcmp(inline_value, "=false") == 0;
         if (inline_value != NULL && !off && strcmp(inline_value, "=true") != 0) {
-            return err_set(err, -EINVAL, "option --%s takes no value, or true or false: '%s'", o->name, word);
+            return err_set(err, -EINVAL, "option --%s takes no value, or true or false: '%s'",
+                           o->name, word);
         }
-        return off ? 0 : is_long || word[2] == '\0' ? store(o, out, NULL, err)
-                                    : err_set(err, -EINVAL, "give '%s' as separate options", word);
+        return off ? 0
+               : is_long || word[2] == '\0'
+                   ? store(o, out, NULL, err)
+                   : err_set(err, -EINVAL, "give '%s' as separate options", word);
     }
     if (inline_value != NULL) {
         return store(o, out, inline_value + 1, err);

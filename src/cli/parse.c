@@ -37,7 +37,8 @@ int parse_size(const char *text, const char *option, uint64_t *out_bytes, struct
     if ((*end | 0x20) == 'b') {
         end++;
     }
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || ckd_mul(out_bytes, (uint64_t)n, unit)) {
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 ||
+        ckd_mul(out_bytes, (uint64_t)n, unit)) {
         return err_set(err, -EINVAL, "%s takes a size such as 512m or 2g, not '%s'", option, text);
     }
     return 0;
@@ -47,7 +48,8 @@ static bool parse_id(const char *text, char stop, uint32_t *out_id, const char *
     char *end;
     errno = 0;
     unsigned long n = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || errno != 0 || n >= UINT32_MAX || (*end != '\0' && *end != stop)) {
+    if (text[0] < '0' || text[0] > '9' || errno != 0 || n >= UINT32_MAX ||
+        (*end != '\0' && *end != stop)) {
         return false;
     }
     *out_id = (uint32_t)n;
@@ -69,8 +71,10 @@ int parse_user(const char *text, uint32_t *out_uid, uint32_t *out_gid, struct er
 int parse_volume(const char *text, struct container *c, struct err *err) {
     char source[PATH_MAX], path[PATH_MAX];
     const char *colon = strchr(text, ':');
-    if (colon == NULL || colon == text || colon[1] != '/' || (size_t)(colon - text) >= sizeof(source)) {
-        return err_set(err, -EINVAL, "--volume takes SRC:DST or SRC:DST:ro with an absolute DST, not '%s'", text);
+    if (colon == NULL || colon == text || colon[1] != '/' ||
+        (size_t)(colon - text) >= sizeof(source)) {
+        return err_set(err, -EINVAL,
+                       "--volume takes SRC:DST or SRC:DST:ro with an absolute DST, not '%s'", text);
     }
     memcpy(source, text, (size_t)(colon - text));
     source[colon - text] = '\0';
@@ -81,7 +85,8 @@ int parse_volume(const char *text, struct container *c, struct err *err) {
     if (mode != NULL && strcmp(mode, ":ro") == 0) {
         flags = MOAT_MOUNT_RDONLY;
     } else if (mode != NULL && strcmp(mode, ":rw") != 0) {
-        return err_set(err, -EINVAL, "--volume '%s': the mode behind the second colon is 'ro' or 'rw'", text);
+        return err_set(err, -EINVAL,
+                       "--volume '%s': the mode behind the second colon is 'ro' or 'rw'", text);
     }
     if (realpath(source, path) == NULL) {
         return err_sys(err, -errno, "--volume '%s': cannot use %s", text, source);
@@ -122,7 +127,8 @@ int parse_signal(const char *text, struct err *err) {
             return i;
         }
     }
-    return err_set(err, -EINVAL, "'%s' is no signal: give a number (1-64) or a name such as TERM", text);
+    return err_set(err, -EINVAL, "'%s' is no signal: give a number (1-64) or a name such as TERM",
+                   text);
 }
 
 int exit_status_of(int wait_status) {

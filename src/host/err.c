@@ -11,7 +11,8 @@ static bool err_begin(struct err *err, int code, const char *format, va_list arg
         return false;
     }
     err->code = code;
-    (void)vsnprintf(err->msg, sizeof(err->msg), format, args); /* a cut message is still a message */
+    (void)vsnprintf(err->msg, sizeof(err->msg), format,
+                    args); /* a cut message is still a message */
     return true;
 }
 
@@ -38,6 +39,7 @@ void err_append(struct err *err, const char *format, ...) {
     size_t len = strlen(err->msg);
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(err->msg + len, sizeof(err->msg) - len, format, args); /* cut at the end is fine */
+    (void)vsnprintf(err->msg + len, sizeof(err->msg) - len, format,
+                    args); /* cut at the end is fine */
     va_end(args);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Isolation `native`: see native.h.  The child sets itself up in its new namespaces and reports a failure over a status
- * pipe; end of file there means that the program runs.
+ * Isolation `native`: see native.h.  The child sets itself up in its new namespaces and reports a
+ * failure over a status pipe; end of file there means that the program runs.
  */
 #include "native/native.h"
 
@@ -34,7 +34,8 @@ static int set_caps(const struct container_caps *caps, struct err *err) {
         return err_sys(err, -errno, "cannot set the capabilities");
     }
     for (int cap = 0; caps->ambient >> cap != 0; cap++) {
-        if ((caps->ambient >> cap & 1) != 0 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0) {
+        if ((caps->ambient >> cap & 1) != 0 &&
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0) {
             return err_sys(err, -errno, "cannot raise ambient capability %d", cap);
         }
     }
@@ -74,7 +75,8 @@ static int become_user(const struct container_process *p, struct err *err) {
 }
 
 static int child_setup(const struct container *c, struct err *err) {
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || sethostname(c->hostname, strlen(c->hostname)) != 0) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
+        sethostname(c->hostname, strlen(c->hostname)) != 0) {
         return err_sys(err, -errno, "cannot prepare the container's process");
     }
     int e = native_enter_root(c, err);
@@ -119,7 +121,8 @@ static int native_run(const struct container *c, const struct isolation_run *run
     sigset_t set, old;
     int status[2];
     if (geteuid() != 0) {
-        return err_set(err, -EPERM, "isolation native needs root here: use --isolation sentry, or sudo");
+        return err_set(err, -EPERM,
+                       "isolation native needs root here: use --isolation sentry, or sudo");
     }
     if (pipe2(status, O_CLOEXEC) != 0) {
         return err_sys(err, -errno, "cannot make a pipe");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Isolation `native`: namespaces, an own root, dropped privileges; the host's kernel serves the system calls. */
+/* Isolation `native`: namespaces, an own root, dropped privileges; the host's kernel serves the
+ * system calls. */
 #ifndef MOAT_NATIVE_NATIVE_H
 #define MOAT_NATIVE_NATIVE_H
 

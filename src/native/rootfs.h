@@ -6,8 +6,8 @@
 #include "host/err.h"
 #include "oci/container.h"
 
-/* In the container's own mount name space: builds its root (overlay in memory if asked), /proc, /sys, /dev and the volumes,
- * and makes it the root of the file tree. */
+/* In the container's own mount name space: builds its root (overlay in memory if asked), /proc,
+ * /sys, /dev and the volumes, and makes it the root of the file tree. */
 must_check int native_enter_root(const struct container *c, struct err *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading config.json: see config.h.  Sections named are those of the OCI runtime specification's config.md. */
+/* Reading config.json: see config.h.  Sections named are those of the OCI runtime specification's
+ * config.md. */
 #include "oci/config.h"
 
 #include "moat/control.h"
@@ -36,8 +37,8 @@ static int load_caps(struct json_object *process, struct container_caps *caps, s
         for (size_t k = 0; k < names.count && e == 0; k++) {
             int cap = oci_capability(names.items[k]);
             if (cap < 0) {
-                e = err_set(err, -EINVAL, "process.capabilities.%s[%zu]: unknown capability '%s'", sets[i].name, k,
-                            names.items[k]);
+                e = err_set(err, -EINVAL, "process.capabilities.%s[%zu]: unknown capability '%s'",
+                            sets[i].name, k, names.items[k]);
             } else {
                 *sets[i].set |= 1ull << cap;
             }
@@ -137,7 +138,8 @@ static int load_process(struct json_object *process, struct container_process *p
         return e;
     }
     if (p->args.count == 0) {
-        return err_set(err, -EINVAL, "process.args is missing or empty: it names the program to run");
+        return err_set(err, -EINVAL,
+                       "process.args is missing or empty: it names the program to run");
     }
     if (cwd == NULL || cwd[0] != '/') {
         return err_set(err, -EINVAL, "process.cwd must be an absolute path");
@@ -159,7 +161,8 @@ int oci_process_load(const char *path, struct container_process *p, struct err *
 
 /* ---- root and mounts ---- */
 
-static int load_root(struct json_object *config, const char *bundle, struct container *c, struct err *err) {
+static int load_root(struct json_object *config, const char *bundle, struct container *c,
+                     struct err *err) {
     struct json_object *root = NULL;
     const char *path = NULL;
     char joined[PATH_MAX], real[PATH_MAX];
@@ -172,9 +175,11 @@ static int load_root(struct json_object *config, const char *bundle, struct cont
         return e;
     }
     if (path == NULL || path[0] == '\0') {
-        return err_set(err, -EINVAL, "root.path is missing: it names the folder of the root file system");
+        return err_set(err, -EINVAL,
+                       "root.path is missing: it names the folder of the root file system");
     }
-    int n = snprintf(joined, sizeof(joined), "%s%s%s", path[0] == '/' ? "" : bundle, path[0] == '/' ? "" : "/", path);
+    int n = snprintf(joined, sizeof(joined), "%s%s%s", path[0] == '/' ? "" : bundle,
+                     path[0] == '/' ? "" : "/", path);
     if (n < 0 || (size_t)n >= sizeof(joined)) {
         return err_set(err, -ENAMETOOLONG, "root.path is too long");
     }
@@ -186,7 +191,8 @@ static int load_root(struct json_object *config, const char *bundle, struct cont
 }
 
 /* Splits options into the flags a mount has and the rest, which goes to the file system. */
-static int mount_options(const struct strlist *options, uint32_t *flags, char *rest, size_t size, bool *bind) {
+static int mount_options(const struct strlist *options, uint32_t *flags, char *rest, size_t size,
+                         bool *bind) {
     size_t used = 0;
     rest[0] = '\0';
     for (size_t i = 0; i < options->count; i++) {
@@ -207,7 +213,8 @@ static int mount_options(const struct strlist *options, uint32_t *flags, char *r
     return 0;
 }
 
-static int load_mount(struct json_object *m, size_t index, const char *bundle, struct container *c, struct err *err) {
+static int load_mount(struct json_object *m, size_t index, const char *bundle, struct container *c,
+                      struct err *err) {
     const char *type = "", *source = "", *target = NULL;
     struct strlist options = {0};
     char path[48], rest[1024], joined[PATH_MAX];
@@ -234,14 +241,16 @@ static int load_mount(struct json_object *m, size_t index, const char *bundle, s
     if (!bind && strcmp(type, "bind") != 0) {
         return container_add_mount(c, MOUNT_TYPED, flags, source, target, type, rest);
     }
-    int n = snprintf(joined, sizeof(joined), "%s%s%s", source[0] == '/' ? "" : bundle, source[0] == '/' ? "" : "/", source);
+    int n = snprintf(joined, sizeof(joined), "%s%s%s", source[0] == '/' ? "" : bundle,
+                     source[0] == '/' ? "" : "/", source);
     if (n < 0 || (size_t)n >= sizeof(joined)) {
         return err_set(err, -ENAMETOOLONG, "%s.source is too long", path);
     }
     return container_add_mount(c, MOUNT_BIND, flags, joined, target, NULL, NULL);
 }
 
-static int load_mounts(struct json_object *config, const char *bundle, struct container *c, struct err *err) {
+static int load_mounts(struct json_object *config, const char *bundle, struct container *c,
+                       struct err *err) {
     struct json_object *mounts = NULL;
     int e = json_get_array(config, "config", "mounts", &mounts, err);
     size_t count = mounts == NULL ? 0 : json_object_array_length(mounts);
@@ -251,7 +260,8 @@ static int load_mounts(struct json_object *config, const char *bundle, struct co
     return e;
 }
 
-static int load_all(struct json_object *config, const char *bundle, struct container *c, struct err *err) {
+static int load_all(struct json_object *config, const char *bundle, struct container *c,
+                    struct err *err) {
     const char *version = NULL, *hostname = "moat";
     struct json_object *process = NULL;
     if (json_object_get_type(config) != json_type_object) {
@@ -259,7 +269,8 @@ static int load_all(struct json_object *config, const char *bundle, struct conta
     }
     int e = json_get_text(config, "config", "ociVersion", &version, err);
     if (e == 0 && (version == NULL || strncmp(version, "1.", 2) != 0)) {
-        e = err_set(err, -EINVAL, "ociVersion must be 1.x, not '%s'", version == NULL ? "" : version);
+        e = err_set(err, -EINVAL, "ociVersion must be 1.x, not '%s'",
+                    version == NULL ? "" : version);
     }
     e = e != 0 ? e : json_get_object(config, "config", "process", &process, err);
     if (e == 0 && process == NULL) {
@@ -288,7 +299,8 @@ int oci_config_load(const char *bundle, struct container *c, struct err *err) {
     }
     int e = json_load(path, &config, err);
     if (e == -ENOENT) {
-        err_append(err, " (--bundle names the folder with config.json; 'moat spec' writes a first one)");
+        err_append(err,
+                   " (--bundle names the folder with config.json; 'moat spec' writes a first one)");
     }
     e = e != 0 ? e : load_all(config, bundle, c, err);
     json_object_put(config);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config.json of the OCI runtime specification 1.2: reading it into a struct container, and writing a first one.
- * The file is hostile input: sizes are bounded, every field's type is checked, and errors name the JSON path.
+ * config.json of the OCI runtime specification 1.2: reading it into a struct container, and writing
+ * a first one. The file is hostile input: sizes are bounded, every field's type is checked, and
+ * errors name the JSON path.
  */
 #ifndef MOAT_OCI_CONFIG_H
 #define MOAT_OCI_CONFIG_H
@@ -9,7 +10,8 @@
 #include "host/err.h"
 #include "oci/container.h"
 
-/* Reads BUNDLE/config.json; c->id is the caller's to set.  0 or -errno with *err; *c may be freed either way. */
+/* Reads BUNDLE/config.json; c->id is the caller's to set.  0 or -errno with *err; *c may be freed
+ * either way. */
 must_check int oci_config_load(const char *bundle, struct container *c, struct err *err);
 /* Reads a process object ("process" of a config.json, as exec --process takes it). */
 must_check int oci_process_load(const char *path, struct container_process *p, struct err *err);

@@ -18,8 +18,7 @@ static int copy_text(char **out, const char *text) {
 int container_add_mount(struct container *c, enum mount_kind kind, uint32_t flags,
                         const char *source, const char *target, const char *fstype,
                         const char *options) {
-    struct container_mount *grown =
-        reallocarray(c->mounts, c->mount_count + 1, sizeof(*c->mounts));
+    struct container_mount *grown = reallocarray(c->mounts, c->mount_count + 1, sizeof(*c->mounts));
     if (grown == NULL) {
         return -ENOMEM;
     }

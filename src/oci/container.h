@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a container is, independent of who asked (command line or config.json) and of the isolation that runs it.
+ * What a container is, independent of who asked (command line or config.json) and of the isolation
+ * that runs it.
  */
 #ifndef MOAT_OCI_CONTAINER_H
 #define MOAT_OCI_CONTAINER_H
@@ -62,9 +63,11 @@ struct container {
 };
 
 /* Adds a mount with copies of the strings (NULL allowed); 0 or -ENOMEM. */
-must_check int container_add_mount(struct container *c, enum mount_kind kind, uint32_t flags, const char *source,
-                                   const char *target, const char *fstype, const char *options);
-must_check int container_add_rlimit(struct container_process *p, uint32_t resource, uint64_t cur, uint64_t max);
+must_check int container_add_mount(struct container *c, enum mount_kind kind, uint32_t flags,
+                                   const char *source, const char *target, const char *fstype,
+                                   const char *options);
+must_check int container_add_rlimit(struct container_process *p, uint32_t resource, uint64_t cur,
+                                    uint64_t max);
 void container_process_free(struct container_process *p);
 void container_free(struct container *c);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The config.json that `moat spec` writes: a shell in ./rootfs with the customary mounts and a small set of capabilities. */
+/* The config.json that `moat spec` writes: a shell in ./rootfs with the customary mounts and a
+ * small set of capabilities. */
 #include "host/cleanup.h"
 #include "oci/config.h"
 
@@ -16,7 +17,8 @@ static const char g_default_config[] =
     "    \"terminal\": true,\n"
     "    \"user\": { \"uid\": 0, \"gid\": 0 },\n"
     "    \"args\": [ \"sh\" ],\n"
-    "    \"env\": [ \"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\", \"TERM=xterm\" ],\n"
+    "    \"env\": [ \"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\", "
+    "\"TERM=xterm\" ],\n"
     "    \"cwd\": \"/\",\n"
     "    \"capabilities\": {\n"
     "      \"bounding\": [ \"CAP_AUDIT_WRITE\", \"CAP_KILL\", \"CAP_NET_BIND_SERVICE\" ],\n"
@@ -33,14 +35,16 @@ static const char g_default_config[] =
     "    { \"destination\": \"/dev\", \"type\": \"tmpfs\", \"source\": \"tmpfs\",\n"
     "      \"options\": [ \"nosuid\", \"strictatime\", \"mode=755\", \"size=65536k\" ] },\n"
     "    { \"destination\": \"/dev/pts\", \"type\": \"devpts\", \"source\": \"devpts\",\n"
-    "      \"options\": [ \"nosuid\", \"noexec\", \"newinstance\", \"ptmxmode=0666\", \"mode=0620\" ] },\n"
+    "      \"options\": [ \"nosuid\", \"noexec\", \"newinstance\", \"ptmxmode=0666\", "
+    "\"mode=0620\" ] },\n"
     "    { \"destination\": \"/dev/shm\", \"type\": \"tmpfs\", \"source\": \"shm\",\n"
     "      \"options\": [ \"nosuid\", \"noexec\", \"nodev\", \"mode=1777\", \"size=65536k\" ] },\n"
     "    { \"destination\": \"/sys\", \"type\": \"sysfs\", \"source\": \"sysfs\",\n"
     "      \"options\": [ \"nosuid\", \"noexec\", \"nodev\", \"ro\" ] }\n"
     "  ],\n"
     "  \"linux\": {\n"
-    "    \"namespaces\": [ { \"type\": \"pid\" }, { \"type\": \"network\" }, { \"type\": \"ipc\" },\n"
+    "    \"namespaces\": [ { \"type\": \"pid\" }, { \"type\": \"network\" }, { \"type\": \"ipc\" "
+    "},\n"
     "                    { \"type\": \"uts\" }, { \"type\": \"mount\" } ]\n"
     "  }\n"
     "}\n";
@@ -55,7 +59,8 @@ int oci_config_write_default(const char *bundle, struct err *err) {
     if (fd < 0) {
         return err_sys(err, -errno, "cannot write %s", path);
     }
-    if (write(fd, g_default_config, sizeof(g_default_config) - 1) != (ssize_t)sizeof(g_default_config) - 1) {
+    if (write(fd, g_default_config, sizeof(g_default_config) - 1) !=
+        (ssize_t)sizeof(g_default_config) - 1) {
         return err_sys(err, -EIO, "cannot write %s", path);
     }
     return 0;

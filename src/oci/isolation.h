@@ -9,11 +9,11 @@
 #include "oci/container.h"
 
 struct isolation_run {
-    const int *stdio;   /* three descriptors; with a terminal the first is one, and raw meanwhile */
-    int log_fd;         /* -1: no log of the sandbox */
+    const int *stdio; /* three descriptors; with a terminal the first is one, and raw meanwhile */
+    int log_fd;       /* -1: no log of the sandbox */
     bool debug, log_json;
-    bool wait_start;    /* create only: the process starts when a client of listen_fd says so */
-    int listen_fd;      /* listening control socket (moat/control.h) to serve, or -1; consumed */
+    bool wait_start; /* create only: the process starts when a client of listen_fd says so */
+    int listen_fd;   /* listening control socket (moat/control.h) to serve, or -1; consumed */
     /* The process exists (wait_start: not yet started); may be NULL.  A failure ends the run. */
     int (*on_created)(void *arg, struct err *err);
     /* The process is gone; may be NULL. */
@@ -23,9 +23,10 @@ struct isolation_run {
 
 struct isolation_ops {
     const char *name;
-    /* Runs c's process and waits for its end, the calling process being its monitor.  0 with *out_wait_status, or -errno
-     * with *err and nothing left behind. */
-    int (*run)(const struct container *c, const struct isolation_run *run, int *out_wait_status, struct err *err);
+    /* Runs c's process and waits for its end, the calling process being its monitor.  0 with
+     * *out_wait_status, or -errno with *err and nothing left behind. */
+    int (*run)(const struct container *c, const struct isolation_run *run, int *out_wait_status,
+               struct err *err);
 };
 
 #endif

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define JSON_FILE_MAX (4u << 20)
+#define JSON_FILE_MAX  (4u << 20)
 #define JSON_DEPTH_MAX 32
 
 int json_load(const char *path, struct json_object **out, struct err *err) {
@@ -19,7 +19,8 @@ int json_load(const char *path, struct json_object **out, struct err *err) {
         return err_sys(err, -errno, "cannot open %s", path);
     }
     if (!S_ISREG(st.st_mode) || st.st_size > JSON_FILE_MAX) {
-        return err_set(err, -EINVAL, "%s is not a regular file of at most %u bytes", path, JSON_FILE_MAX);
+        return err_set(err, -EINVAL, "%s is not a regular file of at most %u bytes", path,
+                       JSON_FILE_MAX);
     }
     cleanup_free char *text = malloc((size_t)st.st_size + 1);
     ssize_t n = text == NULL ? -1 : read(fd, text, (size_t)st.st_size);
@@ -35,7 +36,8 @@ int json_load(const char *path, struct json_object **out, struct err *err) {
     size_t at = json_tokener_get_parse_end(tok);
     json_tokener_free(tok);
     if (*out == NULL || bad != json_tokener_success) {
-        return err_set(err, -EINVAL, "%s is not valid JSON: %s at byte %zu", path, json_tokener_error_desc(bad), at);
+        return err_set(err, -EINVAL, "%s is not valid JSON: %s at byte %zu", path,
+                       json_tokener_error_desc(bad), at);
     }
     return 0;
 }
@@ -47,8 +49,8 @@ static int get_typed(struct json_object *o, const char *path, const char *name, 
         return 0;
     }
     if (json_object_get_type(v) != type) {
-        return err_set(err, -EINVAL, "%s.%s must be of type %s, not %s", path, name, json_type_to_name(type),
-                       json_type_to_name(json_object_get_type(v)));
+        return err_set(err, -EINVAL, "%s.%s must be of type %s, not %s", path, name,
+                       json_type_to_name(type), json_type_to_name(json_object_get_type(v)));
     }
     *out = v;
     return 0;
@@ -96,7 +98,8 @@ int json_get_u64(struct json_object *o, const char *path, const char *name, uint
     }
     uint64_t value = json_object_get_uint64(v);
     if ((json_object_get_int64(v) < 0 && value == 0) || value > max) {
-        return err_set(err, -ERANGE, "%s.%s must lie between 0 and %llu", path, name, (unsigned long long)max);
+        return err_set(err, -ERANGE, "%s.%s must lie between 0 and %llu", path, name,
+                       (unsigned long long)max);
     }
     *out = value;
     return 0;
@@ -111,7 +114,8 @@ int json_get_texts(struct json_object *o, const char *path, const char *name, st
         struct json_object *v = json_object_array_get_idx(array, i);
         if (json_object_get_type(v) != json_type_string ||
             strlen(json_object_get_string(v)) != (size_t)json_object_get_string_len(v)) {
-            return err_set(err, -EINVAL, "%s.%s[%zu] must be a string without NUL bytes", path, name, i);
+            return err_set(err, -EINVAL, "%s.%s[%zu] must be a string without NUL bytes", path,
+                           name, i);
         }
         e = strlist_add(out, json_object_get_string(v));
     }

@@ -10,18 +10,20 @@
 
 /* A file of at most 4 MiB; the caller puts the object. */
 must_check int json_load(const char *path, struct json_object **out, struct err *err);
-/* Members: a missing one (or null) leaves *out as it was; a wrong type is an error naming `path`.`name`. */
-must_check int json_get_object(struct json_object *o, const char *path, const char *name, struct json_object **out,
-                               struct err *err);
-must_check int json_get_array(struct json_object *o, const char *path, const char *name, struct json_object **out,
-                              struct err *err);
-must_check int json_get_text(struct json_object *o, const char *path, const char *name, const char **out,
+/* Members: a missing one (or null) leaves *out as it was; a wrong type is an error naming
+ * `path`.`name`. */
+must_check int json_get_object(struct json_object *o, const char *path, const char *name,
+                               struct json_object **out, struct err *err);
+must_check int json_get_array(struct json_object *o, const char *path, const char *name,
+                              struct json_object **out, struct err *err);
+must_check int json_get_text(struct json_object *o, const char *path, const char *name,
+                             const char **out, struct err *err);
+must_check int json_get_bool(struct json_object *o, const char *path, const char *name, bool *out,
                              struct err *err);
-must_check int json_get_bool(struct json_object *o, const char *path, const char *name, bool *out, struct err *err);
-must_check int json_get_u64(struct json_object *o, const char *path, const char *name, uint64_t max, uint64_t *out,
-                            struct err *err);
+must_check int json_get_u64(struct json_object *o, const char *path, const char *name, uint64_t max,
+                            uint64_t *out, struct err *err);
 /* Appends an array of strings. */
-must_check int json_get_texts(struct json_object *o, const char *path, const char *name, struct strlist *out,
-                              struct err *err);
+must_check int json_get_texts(struct json_object *o, const char *path, const char *name,
+                              struct strlist *out, struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Sentry's namespaces and empty root: see confine.h.  Sources: user_namespaces(7), pivot_root(2), tmpfs(5), and the
- * fsopen family of mount calls.
+ * The Sentry's namespaces and empty root: see confine.h.  Sources: user_namespaces(7),
+ * pivot_root(2), tmpfs(5), and the fsopen family of mount calls.
  */
 #include "sandbox/confine.h"
 
@@ -43,7 +43,8 @@ int confine_map_ids(pid_t child, struct err *err) {
     (void)snprintf(gid_map, sizeof(gid_map), "0 %u 1", root ? UID_NOBODY : getegid()); /* fits */
     int e = 0;
     if (!root) {
-        e = write_proc(child, "setgroups", "deny", err); /* else an ordinary user may not map a gid */
+        e = write_proc(child, "setgroups", "deny",
+                       err); /* else an ordinary user may not map a gid */
     }
     e = e != 0 ? e : write_proc(child, "uid_map", uid_map, err);
     return e != 0 ? e : write_proc(child, "gid_map", gid_map, err);
@@ -100,7 +101,8 @@ int confine_enter(uint64_t memory_limit, int *out_memory_dir, struct err *err) {
     if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0) {
         return err_sys(err, -errno, "cannot become the mapped user of the sandbox");
     }
-    (void)setgroups(0, NULL); /* refused in an ordinary user's namespace, which has no more than it had */
+    (void)setgroups(
+        0, NULL); /* refused in an ordinary user's namespace, which has no more than it had */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
         return err_sys(err, -errno, "cannot bind the Sentry's life to its parent's");
     }

@@ -9,11 +9,12 @@
 
 /* Namespaces the Sentry gets. */
 unsigned long confine_namespaces(bool own_network);
-/* By the parent: maps root of the child's user namespace to an unprivileged identity of the host (nobody for root, the
- * caller itself for an ordinary user). */
+/* By the parent: maps root of the child's user namespace to an unprivileged identity of the host
+ * (nobody for root, the caller itself for an ordinary user). */
 must_check int confine_map_ids(pid_t child, struct err *err);
-/* By the child, in its namespaces: becomes the mapped root, makes the memory file system (descriptor in
- * *out_memory_dir, limited to `memory_limit` bytes unless 0) and leaves the host's file tree for an empty, read-only root. */
+/* By the child, in its namespaces: becomes the mapped root, makes the memory file system
+ * (descriptor in *out_memory_dir, limited to `memory_limit` bytes unless 0) and leaves the host's
+ * file tree for an empty, read-only root. */
 must_check int confine_enter(uint64_t memory_limit, int *out_memory_dir, struct err *err);
 
 #endif

@@ -3,26 +3,10 @@
 #include "sandbox/foreground.h"
 
 #include "host/cleanup.h"
+#include "host/terminal.h"
 #include "moat/control.h"
-#include "sandbox/ctlmsg.h"
+#include "oci/ctlmsg.h"
 #include "sandbox/monitor.h"
-
-#include <errno.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <termios.h>
-
-static int terminal_raw(int fd, struct termios *out_saved, struct err *err) {
-    struct termios raw;
-    if (tcgetattr(fd, out_saved) != 0) {
-        return err_sys(err, -errno, "cannot use standard input as a terminal (leave out -t when it is none)");
-    }
-    raw = *out_saved;
-    cfmakeraw(&raw);
-    return tcsetattr(fd, TCSANOW, &raw) == 0
-               ? 0
-               : err_sys(err, -errno, "cannot set the terminal to raw mode");
-}
 
 static int create_process(struct monitor *m, const struct container *c,
                           const struct isolation_run *run, struct err *err) {
@@ -60,7 +44,7 @@ static int serve(struct monitor *m, const struct container *c, const struct isol
     int e = create_process(m, c, run, err);
     e = e != 0 ? e : monitor_run(m, err);
     if (c->process.terminal) {
-        (void)tcsetattr(run->stdio[0], TCSADRAIN, &saved); /* the terminal may be gone */
+        terminal_restore(run->stdio[0], &saved);
     }
     return e;
 }

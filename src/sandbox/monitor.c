@@ -2,15 +2,16 @@
 /*
  * The monitor's event loop: see monitor.h.
  *
- * Trust boundary: records of the Sentry are those of something a guest may have taken over; sizes and types are checked before
- * use, and nothing in them names a host resource.  Clients of the control socket are root's or the owner's (file mode).
+ * Trust boundary: records of the Sentry are those of something a guest may have taken over; sizes
+ * and types are checked before use, and nothing in them names a host resource.  Clients of the
+ * control socket are root's or the owner's (file mode).
  */
 #include "sandbox/monitor.h"
 
 #include "host/cleanup.h"
 #include "host/msg.h"
 #include "moat/control.h"
-#include "sandbox/ctlmsg.h"
+#include "oci/ctlmsg.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,7 +31,7 @@ struct monitor_client {
     uint32_t own_id;     /* id the client gave it */
 };
 
-static const int g_forwarded[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,
+static const int g_forwarded[] = {SIGTERM, SIGINT,  SIGHUP, SIGQUIT,  SIGUSR1, SIGUSR2,
                                   SIGALRM, SIGCONT, SIGPWR, SIGWINCH, SIGCHLD};
 
 int monitor_init(struct monitor *m, struct sandbox *sandbox, const char *container_id,
@@ -95,7 +96,8 @@ static void relay_reply(struct monitor *m, struct moat_ctl_reply *reply, size_t 
     }
 }
 
-/* One record of the Sentry: 1 when it was the reply to `wait_id` (copied to out_reply), 0 otherwise, or -errno. */
+/* One record of the Sentry: 1 when it was the reply to `wait_id` (copied to out_reply), 0
+ * otherwise, or -errno. */
 static int sentry_record(struct monitor *m, uint32_t wait_id, struct moat_ctl_reply *out_reply) {
     static char buf[MOAT_CTL_MSG_MAX];
     int fds[MSG_FDS_MAX];
@@ -145,7 +147,8 @@ int monitor_request(struct monitor *m, const void *record, size_t len, const int
         return err_sys(err, e, "the Sentry does not answer (its log says why: --debug --log FILE)");
     }
     if (reply.error != 0) {
-        return err_set(err, reply.error, "%s", reply.message[0] != '\0' ? reply.message : strerror(-reply.error));
+        return err_set(err, reply.error, "%s",
+                       reply.message[0] != '\0' ? reply.message : strerror(-reply.error));
     }
     return 0;
 }
@@ -159,21 +162,25 @@ static void send_winsize(struct monitor *m) {
         return;
     }
     memset(&msg, 0, sizeof(msg));
-    if (ctlmsg_ref(&msg.ref, MOAT_CTL_WINSIZE, sizeof(msg), m->next_id++, m->container_id, NULL) == 0) {
+    if (ctlmsg_ref(&msg.ref, MOAT_CTL_WINSIZE, sizeof(msg), m->next_id++, m->container_id, NULL) ==
+        0) {
         msg.rows = ws.ws_row;
         msg.cols = ws.ws_col;
         msg.xpixel = ws.ws_xpixel;
         msg.ypixel = ws.ws_ypixel;
-        (void)msg_send(m->sandbox->control_fd, &msg, sizeof(msg), NULL, 0, true); /* the next size follows */
+        (void)msg_send(m->sandbox->control_fd, &msg, sizeof(msg), NULL, 0,
+                       true); /* the next size follows */
     }
 }
 
 static void forward_signal(struct monitor *m, uint32_t signo) {
     struct moat_ctl_signal msg;
     memset(&msg, 0, sizeof(msg));
-    if (ctlmsg_ref(&msg.ref, MOAT_CTL_SIGNAL, sizeof(msg), m->next_id++, m->container_id, NULL) == 0) {
+    if (ctlmsg_ref(&msg.ref, MOAT_CTL_SIGNAL, sizeof(msg), m->next_id++, m->container_id, NULL) ==
+        0) {
         msg.signo = signo;
-        (void)msg_send(m->sandbox->control_fd, &msg, sizeof(msg), NULL, 0, true); /* EPIPE shows in the loop */
+        (void)msg_send(m->sandbox->control_fd, &msg, sizeof(msg), NULL, 0,
+                       true); /* EPIPE shows in the loop */
     }
 }
 
@@ -261,7 +268,8 @@ int monitor_run(struct monitor *m, struct err *err) {
             struct moat_ctl_reply ignored;
             int e = sentry_record(m, 0, &ignored);
             if (e < 0) {
-                return err_sys(err, e, "the Sentry ended unexpectedly (its log says why: --debug --log FILE)");
+                return err_sys(
+                    err, e, "the Sentry ended unexpectedly (its log says why: --debug --log FILE)");
             }
         }
         serve_clients(m, polls + P_CLIENTS);

@@ -2,8 +2,8 @@
 /*
  * Starting a sandbox's processes: see sandbox.h.
  *
- * Parent and children talk over a status pipe until exec: a child that fails writes its struct err there; end of file means
- * that the program runs.
+ * Parent and children talk over a status pipe until exec: a child that fails writes its struct err
+ * there; end of file means that the program runs.
  */
 #include "sandbox/sandbox.h"
 
@@ -70,11 +70,13 @@ int sandbox_open_program(const char *name, struct err *err) {
             return fd;
         }
     }
-    return err_set(err, -ENOENT, "cannot find the program %s in %s or %s../libexec/moat: build it with 'make'", name,
-                   self, self);
+    return err_set(err, -ENOENT,
+                   "cannot find the program %s in %s or %s../libexec/moat: build it with 'make'",
+                   name, self, self);
 }
 
-/* Puts `from` on the number `to`, inheritable.  Sources were first moved out of the way by raise_fds. */
+/* Puts `from` on the number `to`, inheritable.  Sources were first moved out of the way by
+ * raise_fds. */
 static int place_fd(int from, int to) {
     return from < 0 || dup2(from, to) == to ? 0 : -errno;
 }
@@ -116,7 +118,8 @@ static int child_null_stdio(struct err *err) {
 static int child_exec(const char *name, struct err *err) {
     char fd_text[16];
     char *const argv[] = {(char *)(uintptr_t)name, fd_text, NULL};
-    /* Stubs are made by fork and unmap all of libc's memory: no restartable sequence may stay registered there. */
+    /* Stubs are made by fork and unmap all of libc's memory: no restartable sequence may stay
+     * registered there. */
     char *const envp[] = {(char *)(uintptr_t) "GLIBC_TUNABLES=glibc.pthread.rseq=0", NULL};
     (void)snprintf(fd_text, sizeof(fd_text), "%d", FD_BOOT); /* fits */
     sigset_t none;
@@ -150,7 +153,8 @@ static int sentry_config(const struct starter *s, struct err *err) {
         .memory_limit = s->c->memory_limit,
     };
     (void)snprintf(boot.hostname, sizeof(boot.hostname), "%s",
-                   s->c->hostname == NULL ? "moat" : s->c->hostname); /* 64 bytes, checked by the callers */
+                   s->c->hostname == NULL ? "moat"
+                                          : s->c->hostname); /* 64 bytes, checked by the callers */
     return make_config(&boot, sizeof(boot), "moat-boot", err);
 }
 
@@ -159,18 +163,21 @@ static noreturn_fn void sentry_child(struct starter *s, int config, int go, int 
     int log_fd = s->options->log_fd;
     char byte;
     int memory_dir = -1;
-    int e = raise_fd(&config) | raise_fd(&s->control[1]) | raise_fd(&s->gofer[0]) | raise_fd(&s->shm) |
-            raise_fd(&log_fd) | raise_fd(&s->sentry_program) | raise_fd(&status);
+    int e = raise_fd(&config) | raise_fd(&s->control[1]) | raise_fd(&s->gofer[0]) |
+            raise_fd(&s->shm) | raise_fd(&log_fd) | raise_fd(&s->sentry_program) |
+            raise_fd(&status);
     if (e != 0) {
-        (void)err_set(&err, -EMFILE, "too many open files to start the Sentry"); /* reported below */
+        (void)err_set(&err, -EMFILE,
+                      "too many open files to start the Sentry"); /* reported below */
     } else if (read(go, &byte, 1) != 1) { /* the parent has mapped our ids */
         _exit(1);
     } else if (child_null_stdio(&err) == 0 &&
                confine_enter(s->c->memory_limit, &memory_dir, &err) == 0) {
         (void)setsid(); /* no terminal signal may reach it; it is init of its namespace already */
-        e = raise_fd(&memory_dir) | place_fd(config, FD_BOOT) | place_fd(s->control[1], FD_CONTROL) |
-            place_fd(s->gofer[0], FD_GOFER) | place_fd(s->shm, FD_SHM) | place_fd(memory_dir, FD_MEMORY) |
-            place_fd(log_fd, FD_LOG) | place_fd(s->sentry_program, FD_PROGRAM) | place_fd(status, FD_STATUS);
+        e = raise_fd(&memory_dir) | place_fd(config, FD_BOOT) |
+            place_fd(s->control[1], FD_CONTROL) | place_fd(s->gofer[0], FD_GOFER) |
+            place_fd(s->shm, FD_SHM) | place_fd(memory_dir, FD_MEMORY) | place_fd(log_fd, FD_LOG) |
+            place_fd(s->sentry_program, FD_PROGRAM) | place_fd(status, FD_STATUS);
         if (e != 0) {
             (void)err_set(&err, e, "cannot place the Sentry's descriptors"); /* reported below */
         } else {
@@ -201,7 +208,7 @@ static int start_sentry(struct starter *s, pid_t *out_pid, struct err *err) {
         sentry_child(s, config, go[0], status[1]);
     }
     int saved = -errno;
-    (void)close(go[0]);     /* the child has them */
+    (void)close(go[0]); /* the child has them */
     (void)close(status[1]);
     s->sentry_status = status[0];
     int e = 0;
@@ -221,8 +228,8 @@ static int start_sentry(struct starter *s, pid_t *out_pid, struct err *err) {
 
 static noreturn_fn void gofer_child(struct starter *s, int config, int status) {
     struct err err = {0};
-    int e = raise_fd(&config) | raise_fd(&s->gofer[1]) | raise_fd(&s->shm) | raise_fd(&s->gofer_program) |
-            raise_fd(&status);
+    int e = raise_fd(&config) | raise_fd(&s->gofer[1]) | raise_fd(&s->shm) |
+            raise_fd(&s->gofer_program) | raise_fd(&status);
     for (uint32_t i = 0; i < s->export_count; i++) {
         e |= raise_fd(&s->exports[i]);
     }
@@ -236,7 +243,8 @@ static noreturn_fn void gofer_child(struct starter *s, int config, int status) {
         if (e == 0) {
             (void)fcntl(FD_PROGRAM, F_SETFD, FD_CLOEXEC); /* cannot fail on an open descriptor */
             (void)fcntl(FD_STATUS, F_SETFD, FD_CLOEXEC);
-            (void)close(FD_CONTROL); /* numbers that the Gofer has no use for; they may not be open at all */
+            (void)close(FD_CONTROL); /* numbers that the Gofer has no use for; they may not be open
+                                        at all */
             (void)close(FD_MEMORY);
             (void)close(FD_LOG);
             (void)close_range((unsigned int)FD_EXPORTS + s->export_count, ~0u, 0);
@@ -331,7 +339,8 @@ static int open_exports(struct starter *s, struct err *err) {
     int e = open_export(s, c->rootfs, c->overlay == OVERLAY_MEMORY || c->root_readonly, err);
     for (size_t i = 0; i < c->mount_count && e == 0; i++) {
         if (c->mounts[i].kind == MOUNT_BIND) {
-            e = open_export(s, c->mounts[i].source, (c->mounts[i].flags & MOAT_MOUNT_RDONLY) != 0, err);
+            e = open_export(s, c->mounts[i].source, (c->mounts[i].flags & MOAT_MOUNT_RDONLY) != 0,
+                            err);
         }
     }
     return e;
@@ -343,7 +352,8 @@ static int open_channels(struct starter *s, struct err *err) {
         return err_sys(err, -errno, "cannot make a socket pair");
     }
     int room = (int)(4 * MOAT_CTL_MSG_MAX); /* a CREATE message is sent before anyone reads */
-    (void)setsockopt(s->control[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)); /* else the default */
+    (void)setsockopt(s->control[0], SOL_SOCKET, SO_SNDBUFFORCE, &room,
+                     sizeof(room)); /* else the default */
     (void)setsockopt(s->control[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     s->shm = memfd_create("moat-gofer-channel", MFD_CLOEXEC);
     if (s->shm < 0 || ftruncate(s->shm, (off_t)MOAT_GOFER_SLOTS * MOAT_GOFER_SLOT_SIZE) != 0) {
@@ -358,8 +368,9 @@ static int open_channels(struct starter *s, struct err *err) {
 }
 
 static void close_all(struct starter *s) {
-    int *fds[] = {&s->control[0], &s->control[1],     &s->gofer[0],      &s->gofer[1],    &s->shm,
-                  &s->sentry_program, &s->gofer_program, &s->sentry_status, &s->gofer_status};
+    int *fds[] = {&s->control[0],    &s->control[1],    &s->gofer[0],
+                  &s->gofer[1],      &s->shm,           &s->sentry_program,
+                  &s->gofer_program, &s->sentry_status, &s->gofer_status};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_fd_fn(fds[i]);
     }
@@ -370,8 +381,15 @@ static void close_all(struct starter *s) {
 
 int sandbox_start(const struct container *c, const struct sandbox_options *options,
                   struct sandbox *out_sandbox, struct err *err) {
-    struct starter s = {.c = c, .options = options, .control = {-1, -1}, .gofer = {-1, -1}, .shm = -1,
-                        .sentry_program = -1, .gofer_program = -1, .sentry_status = -1, .gofer_status = -1};
+    struct starter s = {.c = c,
+                        .options = options,
+                        .control = {-1, -1},
+                        .gofer = {-1, -1},
+                        .shm = -1,
+                        .sentry_program = -1,
+                        .gofer_program = -1,
+                        .sentry_status = -1,
+                        .gofer_status = -1};
     *out_sandbox = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1};
     int e = open_channels(&s, err);
     e = e != 0 ? e : open_exports(&s, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processes of a sandbox (design section 1): starting the Gofer and the Sentry with what each may hold, and nothing
- * more.
+ * The processes of a sandbox (design section 1): starting the Gofer and the Sentry with what each
+ * may hold, and nothing more.
  */
 #ifndef MOAT_SANDBOX_SANDBOX_H
 #define MOAT_SANDBOX_SANDBOX_H
@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 struct sandbox_options {
-    int log_fd;    /* -1: no log of the Sentry */
+    int log_fd; /* -1: no log of the Sentry */
     bool debug;
     bool log_json;
 };
@@ -20,18 +20,19 @@ struct sandbox_options {
 struct sandbox {
     pid_t sentry_pid; /* init of the sandbox's pid namespace */
     pid_t gofer_pid;
-    int control_fd;   /* SOCK_SEQPACKET to the Sentry: moat/control.h */
+    int control_fd; /* SOCK_SEQPACKET to the Sentry: moat/control.h */
 };
 
 /*
- * Starts Gofer and Sentry for `c`; nothing runs in it yet.  Both die with the calling process.  On an error nothing is left
- * behind.
+ * Starts Gofer and Sentry for `c`; nothing runs in it yet.  Both die with the calling process.  On
+ * an error nothing is left behind.
  */
 must_check int sandbox_start(const struct container *c, const struct sandbox_options *options,
                              struct sandbox *out_sandbox, struct err *err);
 /* Ends both processes, whatever they do, and reaps them. */
 void sandbox_kill(struct sandbox *s);
-/* Opens a program of moat that lies beside the running one (or in ../libexec/moat): descriptor or -errno. */
+/* Opens a program of moat that lies beside the running one (or in ../libexec/moat): descriptor or
+ * -errno. */
 must_check int sandbox_open_program(const char *name, struct err *err);
 
 #endif

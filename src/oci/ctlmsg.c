@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Building control messages: see ctlmsg.h.  The layout is that of struct moat_ctl_create. */
-#include "sandbox/ctlmsg.h"
+#include "oci/ctlmsg.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct builder {
-    char *buf;            /* MOAT_CTL_MSG_MAX bytes */
-    size_t fixed;         /* next free byte of the arrays */
-    size_t strings;       /* start of the string table */
-    size_t used;          /* bytes of the table */
+    char *buf;      /* MOAT_CTL_MSG_MAX bytes */
+    size_t fixed;   /* next free byte of the arrays */
+    size_t strings; /* start of the string table */
+    size_t used;    /* bytes of the table */
     bool overflow;
 };
 
@@ -76,8 +76,8 @@ static void build_process(struct builder *b, struct moat_ctl_create *msg,
     msg->umask_ = p->umask;
     msg->rows = p->rows;
     msg->cols = p->cols;
-    msg->flags = (p->terminal ? MOAT_PROC_TERMINAL : 0) |
-                 (p->no_new_privs ? MOAT_PROC_NO_NEW_PRIVS : 0);
+    msg->flags =
+        (p->terminal ? MOAT_PROC_TERMINAL : 0) | (p->no_new_privs ? MOAT_PROC_NO_NEW_PRIVS : 0);
     msg->cap_effective = p->caps.effective;
     msg->cap_permitted = p->caps.permitted;
     msg->cap_inheritable = p->caps.inheritable;
@@ -104,9 +104,10 @@ static void build_process(struct builder *b, struct moat_ctl_create *msg,
 }
 
 static int too_big(struct err *err) {
-    return err_set(err, -E2BIG,
-                   "the arguments and environment of the process are larger than %u bytes: pass less of them",
-                   MOAT_CTL_MSG_MAX);
+    return err_set(
+        err, -E2BIG,
+        "the arguments and environment of the process are larger than %u bytes: pass less of them",
+        MOAT_CTL_MSG_MAX);
 }
 
 int ctlmsg_build_create(const struct container *c, const struct container_process *p,
