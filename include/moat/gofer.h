@@ -1,31 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shared-memory channel between Sentry and Gofer.  Messages are those of linux/fuse.h; this header
- * says how they travel.
+ * The shared-memory channel between Sentry and Gofer, and what starts a Gofer.  Messages are those
+ * of linux/fuse.h; this header says how they travel, and adds two of our own.
  *
- * The memfd holds MOAT_GOFER_SLOTS slots.  The Sentry's vCPU k owns slot k: it writes a request (fuse_in_header and body) at
- * the start of the slot's area, hands over, and finds the reply (fuse_out_header and body) in its place.  Only one side touches a
- * slot at a time; each side copies what it uses once and validates it, as the other may be taken over.
+ * The memfd holds MOAT_GOFER_SLOTS slots.  A thread of the Sentry owns one slot: it writes a
+ * request (fuse_in_header and body) at the start of the slot's area, hands over, and finds the
+ * reply (fuse_out_header and body) in its place.  Only one side touches a slot at a time; each side
+ * copies what it uses once and validates it, as the other may be taken over.
  *
- * Hand-over: MOAT_GOFER_CALL_NR(slot, request length) made by the Sentry with these arguments returns USER_NOTIF to the Gofer,
- * which answers with the reply's length.  Before it answers, the Gofer may send one descriptor over the set-up socket; the
- * reply then has FUSE_OPEN's or LOOKUP's body followed by struct moat_gofer_donation.
+ * Hand-over: MOAT_GOFER_CALL_NR(slot, request length) made by the Sentry with these arguments
+ * returns USER_NOTIF to the Gofer, which answers with the reply's length (0: the request has no
+ * reply).  Before it answers, the Gofer may send one descriptor over the set-up socket, in a record
+ * of struct moat_gofer_passed; the reply's struct moat_gofer_donation then says so.
  *
- * Set-up socket (SOCK_SEQPACKET): the Sentry sends struct moat_gofer_hello with its listener as SCM_RIGHTS (or none: then the
- * socket itself carries the hand-over: {slot, length} records of two uint32_t in both directions).
+ * Set-up socket (SOCK_SEQPACKET): the Sentry sends struct moat_gofer_hello with its listener as
+ * SCM_RIGHTS.  Without a listener the socket itself carries the hand-over: the Sentry sends struct
+ * moat_gofer_turn, the Gofer answers with one; one call at a time.
  */
 #ifndef MOAT_ABI_GOFER_H
 #define MOAT_ABI_GOFER_H
 
 #include <stdint.h>
 
-#define MOAT_GOFER_MAGIC 0x474f4645u
-#define MOAT_GOFER_VERSION 1u
-#define MOAT_GOFER_SLOTS 66u /* 64 vCPUs and two for helpers */
+#define MOAT_GOFER_MAGIC     0x474f4645u
+#define MOAT_GOFER_VERSION   1u
+#define MOAT_GOFER_SLOTS     66u /* 64 vCPUs and two for helpers */
 #define MOAT_GOFER_SLOT_SIZE (136u * 1024u)
-#define MOAT_GOFER_MSG_MAX (132u * 1024u)
+#define MOAT_GOFER_MSG_MAX   (132u * 1024u)
+/* Bytes of the memfd that the launcher makes. */
+#define MOAT_GOFER_SHM_SIZE (MOAT_GOFER_SLOTS * MOAT_GOFER_SLOT_SIZE)
 /* A number no kernel implements: only the filter sees it. */
 #define MOAT_GOFER_CALL_NR 0x4d4701
+
+/* ---- what the launcher hands moat-gofer: a memfd with this, its number in argv[1] (decimal) ----
+ */
+
+#define MOAT_GOFER_EXPORTS_MAX 64u
+
+#define MOAT_GOFER_EXPORT_RO     1u /* nothing below can be changed */
+#define MOAT_GOFER_EXPORT_ONE_FS 2u /* mounts below are not entered: their directories are empty   \
+                                     */
+
+struct moat_gofer_export {
+    int32_t dir_fd; /* O_PATH descriptor of the exported directory or regular file */
+    uint32_t flags; /* MOAT_GOFER_EXPORT_* */
+};
+
+/* The Gofer serves until the Sentry is gone; it keeps the parent-death signal that its launcher
+ * set. */
+struct moat_gofer_config {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t size;     /* of this struct */
+    int32_t socket_fd; /* the Gofer's end of the set-up socket */
+    int32_t shm_fd;    /* the slots: MOAT_GOFER_SHM_SIZE bytes */
+    uint32_t export_count;
+    struct moat_gofer_export exports[MOAT_GOFER_EXPORTS_MAX];
+};
+
+/* ---- the set-up socket ---- */
 
 struct moat_gofer_hello {
     uint32_t magic;
@@ -34,12 +67,30 @@ struct moat_gofer_hello {
     uint32_t pad;
 };
 
+struct moat_gofer_turn {
+    uint32_t slot;
+    uint32_t len; /* of the request, or of the reply */
+};
+
+/* Comes with exactly one descriptor. */
+struct moat_gofer_passed {
+    uint32_t magic; /* MOAT_GOFER_MAGIC */
+    uint32_t slot;
+    uint64_t unique; /* of the request it answers */
+};
+
+/* ---- FUSE as spoken here ---- */
+
 /* Node ids: export i's root is MOAT_GOFER_ROOT(i); FUSE_ROOT_ID (1) is export 0's. */
-#define MOAT_GOFER_EXPORTS_MAX 64u
 #define MOAT_GOFER_ROOT(i) ((uint64_t)(i) + 1)
 
-/* Follows an OPEN reply's fuse_open_out. */
-#define MOAT_GOFER_DONATED 1u   /* a descriptor was sent over the socket before this reply */
+/* In fuse_open_in.open_flags and fuse_create_in.open_flags: send the opened file as a descriptor
+ * and keep no handle. The reply's fh is then 0 and needs no RELEASE, and struct moat_gofer_donation
+ * follows the fuse_open_out. */
+#define MOAT_GOFER_OPEN_DONATE (1u << 31)
+
+#define MOAT_GOFER_DONATED  1u /* a descriptor was sent over the socket before this reply */
+#define MOAT_GOFER_WRITABLE 2u /* it is open for writing too */
 struct moat_gofer_donation {
     uint32_t flags;
     uint32_t pad;
@@ -47,24 +98,26 @@ struct moat_gofer_donation {
 };
 
 /*
- * What the host side hands the Gofer at start: a memfd with this struct, descriptor number in argv[1] (decimal).
- * The Gofer serves until the socket's other end is gone.
+ * MOAT_FUSE_LIST: directory entries without a handle and without "." and "..".  The reply is struct
+ * moat_gofer_list_out and then `count` records of struct fuse_direntplus.  Entries whose attributes
+ * were not asked for have nodeid 0 and only ino and mode's type; the others count as one LOOKUP
+ * each.
  */
-#define MOAT_GOFER_EXPORT_RO 1u
-
-struct moat_gofer_export {
-    int32_t dir_fd; /* O_PATH descriptor of the exported directory or regular file */
-    uint32_t flags; /* MOAT_GOFER_EXPORT_* */
+#define MOAT_FUSE_LIST 0x4d01u
+enum {
+    MOAT_GOFER_LIST_NAMES = 0, /* attributes of none */
+    MOAT_GOFER_LIST_DIRS = 1,  /* of directories */
+    MOAT_GOFER_LIST_ALL = 2,
 };
-
-struct moat_gofer_config {
-    uint32_t magic;
-    uint32_t version;
-    uint32_t size; /* of this struct */
-    int32_t socket_fd;
-    int32_t shm_fd;
-    uint32_t export_count;
-    struct moat_gofer_export exports[MOAT_GOFER_EXPORTS_MAX];
+struct moat_gofer_list_in {
+    uint64_t offset; /* 0, or `next` of the reply before */
+    uint32_t size;   /* most bytes of records */
+    uint32_t what;   /* MOAT_GOFER_LIST_* */
+};
+struct moat_gofer_list_out {
+    uint64_t next;
+    uint32_t count;
+    uint32_t eof; /* nothing follows */
 };
 
 #endif

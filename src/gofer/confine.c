@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Confinement: see confine.h.  Everything here runs before the first request is read. */
+#include "confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/mount.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "node.h"
+#include "seccomp_filters.h"
+
+#define MAP_TEXT_MAX 4096
+
+/* ---- exports ---- */
+
+static int tree_clone(int dir_fd, const char *path, uint32_t flags) {
+    unsigned int how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+    if ((flags & MOAT_GOFER_EXPORT_ONE_FS) == 0) {
+        how |= AT_RECURSIVE;
+    }
+    long fd = syscall(SYS_open_tree, dir_fd, path, how);
+    return fd >= 0 ? (int)fd : -errno;
+}
+
+/* nodev, nosuid, private; read-only ones are read-only for the kernel too and leave no access times
+ * behind. */
+static int tree_restrict(int fd, uint32_t flags) {
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID,
+                              .propagation = MS_PRIVATE};
+    if ((flags & MOAT_GOFER_EXPORT_RO) != 0) {
+        attr.attr_set |= MOUNT_ATTR_RDONLY;
+    }
+    struct mount_attr quiet = attr;
+    quiet.attr_set |= MOUNT_ATTR_NOATIME;
+    quiet.attr_clr = MOUNT_ATTR__ATIME;
+    const unsigned int how = AT_EMPTY_PATH | AT_RECURSIVE;
+    if ((flags & MOAT_GOFER_EXPORT_RO) != 0 &&
+        syscall(SYS_mount_setattr, fd, "", how, &quiet, sizeof(quiet)) == 0) {
+        return 0;
+    }
+    return syscall(SYS_mount_setattr, fd, "", how, &attr, sizeof(attr)) == 0 ? 0 : -errno;
+}
+
+/* Replaces an export's directory by the root of a clone of its mount.  `path` is relative to
+ * dir_fd. */
+static int export_clone(struct export *e, int dir_fd, const char *path) {
+    struct statx want, have;
+    int fd = tree_clone(dir_fd, path, e->flags);
+    if (fd < 0) {
+        return fd;
+    }
+    int err = tree_restrict(fd, e->flags);
+    if (err == 0) {
+        err = node_stat_at(e->dir_fd, "", &want);
+    }
+    if (err == 0) {
+        err = node_stat_at(fd, "", &have);
+    }
+    if (err == 0 && (want.stx_ino != have.stx_ino || want.stx_dev_major != have.stx_dev_major ||
+                     want.stx_dev_minor != have.stx_dev_minor)) {
+        err = -ESTALE;
+    }
+    if (err != 0) {
+        (void)close(fd); /* not used */
+        return err;
+    }
+    (void)close(e->dir_fd); /* replaced */
+    e->dir_fd = fd;
+    e->own_mount = true;
+    return 0;
+}
+
+int confine_exports(struct gofer *g) {
+    for (uint32_t i = 0; i < g->export_count; i++) {
+        struct export *e = &g->exports[i];
+        if (!e->own_mount) {
+            (void)export_clone(
+                e, e->dir_fd,
+                ""); /* an unprivileged Gofer has its chance in a name space of its own */
+        }
+    }
+    return 0;
+}
+
+/* In our own mount namespace the launcher's descriptors belong to the old one: clone by path what
+ * it leads to. */
+static void exports_again(struct gofer *g) {
+    for (uint32_t i = 0; i < g->export_count; i++) {
+        struct export *e = &g->exports[i];
+        char link[64], path[4096];
+        if (e->own_mount) {
+            continue;
+        }
+        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", e->dir_fd);
+        ssize_t len = readlink(link, path, sizeof(path) - 1);
+        int err = len < 0 ? -errno : 0;
+        if (err == 0) {
+            path[len] = '\0';
+            err = export_clone(e, AT_FDCWD, path);
+        }
+        if (err != 0) {
+            gofer_log(g,
+                      "export %u: no mount of its own (%s): devices are held off by looking first",
+                      i, strerror(-err));
+        }
+    }
+}
+
+/* An exported regular file has no directory to open it from: it is opened once, now. */
+static int open_file_exports(struct gofer *g) {
+    for (uint32_t i = 0; i < g->export_count; i++) {
+        struct export *e = &g->exports[i];
+        struct statx stx;
+        char link[64];
+        int err = node_stat_at(e->dir_fd, "", &stx);
+        if (err != 0 || S_ISDIR(stx.stx_mode)) {
+            if (err != 0) {
+                return err;
+            }
+            continue;
+        }
+        if (!S_ISREG(stx.stx_mode)) {
+            gofer_log(g, "export %u is neither a directory nor a regular file", i);
+            return -EINVAL;
+        }
+        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", e->dir_fd); /* fits */
+        if ((e->flags & MOAT_GOFER_EXPORT_RO) == 0) {
+            e->file_fd = open(link, O_RDWR | O_NOCTTY | O_CLOEXEC);
+            e->file_writable = e->file_fd >= 0;
+        }
+        if (e->file_fd < 0) {
+            e->file_fd = open(link, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+        }
+        if (e->file_fd < 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+/* ---- namespaces ---- */
+
+static int write_text(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    ssize_t put = write(fd, text, strlen(text));
+    int err = put < 0 ? -errno : 0;
+    (void)close(fd); /* the write said all */
+    return err;
+}
+
+/* The map that gives a child namespace every id that this one has, under the same number. */
+static int identity_map(const char *path, char *out, size_t size) {
+    FILE *f = fopen(path, "re");
+    unsigned int inside, outside, count;
+    size_t len = 0;
+    if (f == NULL) {
+        return -errno;
+    }
+    while (fscanf(f, "%u %u %u", &inside, &outside, &count) == 3 && len + 40 < size) {
+        len += (size_t)snprintf(out + len, size - len, "%u %u %u\n", inside, inside, count);
+    }
+    (void)fclose(f); /* read-only */
+    return len > 0 ? 0 : -EINVAL;
+}
+
+/* In a child process: writes the maps of process `pid` as soon as `ready` says that its namespace
+ * is there. */
+static int map_writer(pid_t pid, int ready) {
+    char uids[MAP_TEXT_MAX], gids[MAP_TEXT_MAX], path[64], byte;
+    if (identity_map("/proc/self/uid_map", uids, sizeof(uids)) != 0 ||
+        identity_map("/proc/self/gid_map", gids, sizeof(gids)) != 0 || read(ready, &byte, 1) != 1) {
+        return 1;
+    }
+    (void)snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
+    int err = write_text(path, gids);
+    (void)snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+    return err == 0 && write_text(path, uids) == 0 ? 0 : 1;
+}
+
+/* A user namespace with all our ids: needs a helper that stays outside to write the maps
+ * (user_namespaces(7)). */
+static int user_ns_privileged(void) {
+    int ready[2], status = 0;
+    if (pipe2(ready, O_CLOEXEC) != 0) {
+        return -errno;
+    }
+    pid_t self = getpid();
+    pid_t helper = fork();
+    if (helper == 0) {
+        (void)close(ready[1]); /* so that the end of the other process is seen */
+        _exit(map_writer(self, ready[0]));
+    }
+    int err = helper < 0 ? -errno : 0;
+    if (err == 0 && unshare(CLONE_NEWUSER) != 0) {
+        err = -errno;
+    }
+    if (err == 0 && write(ready[1], "", 1) != 1) {
+        err = -errno;
+    }
+    (void)close(ready[0]); /* ends the helper in any case */
+    (void)close(ready[1]);
+    if (helper > 0 && waitpid(helper, &status, 0) == helper && status != 0 && err == 0) {
+        err = -EPERM;
+    }
+    return err;
+}
+
+static int user_ns_plain(const struct gofer *g) {
+    char text[64];
+    if (unshare(CLONE_NEWUSER) != 0) {
+        return -errno;
+    }
+    int err = write_text("/proc/self/setgroups", "deny");
+    (void)snprintf(text, sizeof(text), "%u %u 1", g->gid, g->gid);
+    if (err == 0) {
+        err = write_text("/proc/self/gid_map", text);
+    }
+    (void)snprintf(text, sizeof(text), "%u %u 1", g->uid, g->uid);
+    return err == 0 ? write_text("/proc/self/uid_map", text) : err;
+}
+
+static int enter_namespaces(const struct gofer *g) {
+    int err = g->uid == 0 ? user_ns_privileged() : user_ns_plain(g);
+    if (err != 0) {
+        gofer_log(g, "no user namespace of its own: %s", strerror(-err));
+    }
+    int others = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS;
+    return unshare(others) == 0 ? 0 : -errno;
+}
+
+/* ---- empty root ---- */
+
+static int enter_empty_root(void) {
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", "/proc", "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
+              "size=4k,nr_inodes=2,mode=0") != 0 ||
+        chdir("/proc") != 0) {
+        return -errno;
+    }
+    if (syscall(SYS_pivot_root, ".", ".") == 0) {
+        if (umount2(".", MNT_DETACH) != 0) {
+            return -errno;
+        }
+    } else if (mount(".", "/", NULL, MS_MOVE, NULL) != 0 ||
+               chroot(".") != 0) { /* the root is an initramfs */
+        return -errno;
+    }
+    if (chdir("/") != 0 ||
+        mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC,
+              NULL) != 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+/* ---- privileges ---- */
+
+static bool all_read_only(const struct gofer *g) {
+    for (uint32_t i = 0; i < g->export_count; i++) {
+        if ((g->exports[i].flags & MOAT_GOFER_EXPORT_RO) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Keeps what serving files of other owners takes, no more. */
+static int limit_capabilities(const struct gofer *g) {
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    for (int cap = 0; cap <= 63; cap++) {
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
+            break; /* EINVAL: the kernel knows no more; EPERM: the bounding set is not ours to
+                      change */
+        }
+    }
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* none is ever set */
+    if (syscall(SYS_capget, &head, data) != 0) {
+        return -errno;
+    }
+    uint32_t keep = 1u << CAP_DAC_OVERRIDE;
+    if (!all_read_only(g)) {
+        keep |= 1u << CAP_CHOWN | 1u << CAP_FOWNER | 1u << CAP_FSETID;
+    }
+    data[0].permitted &= keep;
+    data[0].effective = data[0].permitted;
+    data[0].inheritable = 0;
+    data[1].permitted = data[1].effective = data[1].inheritable = 0;
+    return syscall(SYS_capset, &head, data) == 0 ? 0 : -errno;
+}
+
+int confine_enter(struct gofer *g) {
+    int death_signal = 0;
+    pid_t parent = getppid();
+    (void)prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0); /* cannot fail */
+    int err = enter_namespaces(g);
+    if (err != 0) {
+        return err;
+    }
+    exports_again(g);
+    err = open_file_exports(g);
+    if (err == 0) {
+        err = enter_empty_root();
+    }
+    if (err == 0) {
+        err = limit_capabilities(g);
+    }
+    /* Changed credentials take the parent-death signal away (prctl(2)). */
+    if (err == 0 && death_signal != 0 &&
+        (prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0 || getppid() != parent)) {
+        err = -ESRCH;
+    }
+    if (err == 0 &&
+        (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)) {
+        err = -errno;
+    }
+    return err;
+}
+
+int confine_syscalls(const struct gofer *g) {
+    struct sock_fprog prog = {.len = ARRAY_COUNT(g_filter_rw), .filter = g_filter_rw};
+    if (all_read_only(g)) {
+        prog = (struct sock_fprog){.len = ARRAY_COUNT(g_filter_ro), .filter = g_filter_ro};
+    }
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) == 0 ? 0 : -errno;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * moat-gofer: the file server of one container.  It answers FUSE requests of the Sentry from
+ * exported host directories.
+ *
+ * Trust: requests come from a Sentry that may have been taken over, names and files from whoever
+ * else can write the exported directories.  Rules that hold everywhere here:
+ *  - a request is copied out of the shared slot once, and only the copy is read; the slot is
+ * written, never read back;
+ *  - the file system is reached one component at a time, relative to a directory that was reached
+ * likewise, and a symlink is never followed: names hold no '/', and are not "." or "..";
+ *  - only regular files and directories are ever opened; everything else is looked at with O_PATH
+ * or statx.
+ *
+ * One thread serves; there are no locks.
+ */
+#ifndef MOAT_GOFER_GOFER_H
+#define MOAT_GOFER_GOFER_H
+
+#include "base/types.h"
+#include "moat/gofer.h"
+
+#include <linux/fuse.h>
+#include <sys/stat.h>
+
+/* The most nodes a client may make us remember, and descriptors we keep for them (less when the
+ * host allows fewer). */
+#define GOFER_NODES_MAX   (1u << 20)
+#define GOFER_FDS_MAX     16384u
+#define GOFER_HANDLES_MAX 1024u
+#define GOFER_NAME_MAX    255u
+
+struct export {
+    int dir_fd; /* root of a mount of our own (nodev), or the launcher's descriptor where we may not
+                   mount */
+    uint32_t flags; /* MOAT_GOFER_EXPORT_* */
+    uint64_t dev;   /* of its root */
+    bool own_mount;
+    int file_fd; /* of an exported regular file: open, else -1 */
+    bool file_writable;
+};
+
+struct node_table;
+struct handle_table;
+
+struct gofer {
+    struct export exports[MOAT_GOFER_EXPORTS_MAX];
+    uint32_t export_count;
+    struct node_table *nodes;
+    struct handle_table *handles;
+    uint8_t *slots; /* shared with the Sentry */
+    int socket_fd;
+    int log_fd;
+    bool poll_first;   /* before each receive: see channel.c */
+    uint32_t slot;     /* of the request being served */
+    uint32_t uid, gid; /* our own */
+};
+
+/* A request's private copy. */
+struct request {
+    struct fuse_in_header h;
+    const uint8_t *body;
+    uint32_t body_len;
+};
+
+/* The reply's place: written only. */
+struct reply {
+    uint8_t *body; /* behind the fuse_out_header */
+    uint32_t cap;
+    uint32_t len;
+};
+
+/* Serves the request of `len` bytes in `slot`; the reply's length, 0 when there is none. */
+uint32_t gofer_serve(struct gofer *g, uint32_t slot, uint32_t len);
+/* Sends `fd` to the Sentry for the request being served.  0 or -errno; fd stays the caller's. */
+must_check int gofer_pass_fd(struct gofer *g, int fd, uint64_t unique);
+/* A line for people. */
+void gofer_log(const struct gofer *g, const char *format, ...) printf_like(2, 3);
+
+/* Appends to the reply: where to write, or NULL when it does not fit. */
+void *reply_add(struct reply *r, size_t size);
+
+#endif
