@@ -18,6 +18,7 @@
 #include "kernel/cpu.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
+#include "kernel/process.h"
 #include "kernel/task.h"
 #include "mm/mm.h"
 #include "moat/boot.h"
@@ -64,6 +65,7 @@ void sentry_boot(const void *boot, size_t len) {
     kmalloc_init();
     frame_init();
     mm_init();
+    process_init();
     vfs_init();
     greet();
     control_init();

@@ -38,7 +38,7 @@ struct container {
     int32_t last_pid;          /* guarded by g_tasklist_lock */
     uint32_t process_count;    /* processes not yet reaped; guarded by g_tasklist_lock */
     uint32_t thread_count;     /* threads not yet ended; guarded by g_tasklist_lock */
-    struct process *init;      /* referenced; NULL before and after; guarded by g_tasklist_lock */
+    struct process *init;      /* NULL before it starts and once it is reaped; guarded by g_tasklist_lock */
     bool init_dying;           /* no more forks; guarded by g_tasklist_lock */
     struct waitq gone;         /* woken when a process is reaped */
     uint64_t forks;            /* since start, for /proc/stat; guarded by g_tasklist_lock */

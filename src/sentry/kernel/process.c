@@ -60,6 +60,7 @@ static void process_setup(struct process *p, struct container *c) {
 }
 
 void process_init(void) {
+    cred_init();
     process_setup(&g_kernel_process, NULL);
     g_kernel_process.actions = sig_actions_create(NULL);
     kassert(g_kernel_process.actions != NULL);
@@ -91,6 +92,7 @@ void process_put(struct process *p) {
 void process_add_thread(struct process *p, struct task *t) {
     list_push_back(&p->threads, &t->thread_link);
     p->thread_count++;
+    (void)atomic_fetch_add(&p->live, 1u);
     p->container->thread_count++;
 }
 
@@ -221,6 +223,5 @@ int kthread_start(const char *name, void (*fn)(void *arg), void *arg) {
     t->cred = cred_get(cred_root());
     t->blocked = ~0ull;
     sched_start(t);
-    task_put(t); /* the scheduler holds it from here on */
     return 0;
 }

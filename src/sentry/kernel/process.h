@@ -31,11 +31,12 @@ must_check struct pgrp *process_join_pgrp(struct process *p, struct pgrp *g);
 /* A new group (and, when `s` is NULL, session) named `id`; joins `p`.  g_tasklist_lock held; 0 or -ENOMEM. */
 must_check int process_new_group(struct process *p, int32_t id, bool new_session, struct pgrp **out_old);
 
-/* Takes a zombie out of the tree and the pid table; g_tasklist_lock held.  The caller then drops what it returns, unlocked, with
+/* Takes a zombie out of the tree and the pid table; g_tasklist_lock held.  The caller then drops what is left, unlocked, with
  * process_reaped. */
 void process_unlink(struct process *p);
 void process_reaped(struct process *p);
-
+/* A file over a process (kernel/pidfd.c); flags: PIDFD_NONBLOCK. */
+must_check int pidfd_create(struct process *p, uint32_t flags, struct file **out_file);
 /* Lets the vfork parent go on. */
 void vfork_done(struct task *t);
 /* Tells the parent of a stop or a continuation; takes g_tasklist_lock. */
@@ -45,11 +46,10 @@ bool pgrp_is_orphaned_locked(struct pgrp *g, struct process *ignore);
 /* Other threads of the caller's process are gone when this returns 0, and the caller is the leader. */
 must_check int exec_take_process(struct task *t);
 
-/* What becomes of signals and credentials in execve. */
-struct path;
-
-/* kernel/exit.c */
-void kill_container(struct container *c, struct process *except);
+/* Kills every process of the container but `except` (NULL: all), from outside; g_tasklist_lock held. */
+void container_kill(struct container *c, struct process *except);
+/* What waitid and SIGCHLD say of a wait status: CLD_* and the number. */
+int wait_code(int32_t status, int32_t *out_value);
 
 /*
  * execve from inside the kernel (loader/exec.c), on the task that is to become the program.  `argv` and `envp` are kernel

@@ -421,7 +421,7 @@ static void dispatch(struct process *p, struct task *target, int signo, bool out
         chosen = p->leader;
     } else {
         list_for_each_entry (t, &p->threads, thread_link) {
-            if (wants(t, signo)) {
+            if (!t->exited && wants(t, signo)) {
                 chosen = t;
                 break;
             }
@@ -516,7 +516,7 @@ bool signal_thread_gone(struct task *t) {
 
     /* What this thread was woken for may wait for another one now. */
     list_for_each_entry (other, &p->threads, thread_link) {
-        if (other != t && (left & ~other->blocked) != 0) {
+        if (!other->exited && (left & ~other->blocked) != 0) {
             signal_wake(other);
             left &= other->blocked;
         }
@@ -534,17 +534,6 @@ void signal_force(struct task *t, const struct ksiginfo *info) {
     struct process *p = t->process;
     int signo = info->signo;
 
-    if (t->trap.kind == TRAP_FAULT) {
-        t->fault_addr = t->trap.u.fault.addr;
-        t->fault_trapno = 14; /* #PF */
-        t->fault_error = 4u | ((t->trap.u.fault.access & PROT_BIT_WRITE) != 0 ? 2u : 0u) |
-                         ((t->trap.u.fault.access & PROT_BIT_EXEC) != 0 ? 16u : 0u) |
-                         (info->code == SEGV_ACCERR ? 1u : 0u);
-    } else if (t->trap.kind == TRAP_EXCEPTION) {
-        t->fault_addr = t->trap.u.exception.addr;
-        t->fault_trapno = t->trap.u.exception.trapno;
-        t->fault_error = t->trap.u.exception.error_code;
-    }
     spin_lock(&p->sig_lock);
     spin_lock(&p->actions->lock);
     struct sigaction64 *sa = &p->actions->sa[signo - 1];

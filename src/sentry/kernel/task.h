@@ -7,8 +7,8 @@
  * A process's list of threads changes under both g_tasklist_lock and sig_lock, so either of them is enough to read it.
  * A task's own fields marked "own" are touched by that task alone.
  *
- * Life: a task is born with one reference, its maker's, which it drops itself when it ends; the scheduler has another, which
- * the vCPU loop drops with task_put once the kernel stack is no longer in use.  A process is held by each of its tasks and by the pid table, until it
+ * Life: a task is born with one reference, the scheduler's, which the vCPU loop drops with task_put once the kernel stack is
+ * no longer in use.  A process is held by each of its tasks and by the pid table, until it
  * is reaped.
  */
 #ifndef MOAT_SENTRY_TASK_H
@@ -85,6 +85,7 @@ struct process {
     struct container *container;
     struct list threads;       /* task->thread_link: threads that have not ended; see "Locks" */
     uint32_t thread_count;     /* guarded likewise */
+    uint32_t live;             /* atomic: threads that have not begun to end */
     struct task *leader;       /* referenced until reaped, also when that thread has ended; guarded likewise */
     struct process *parent;    /* NULL: made from outside (ppid 0); guarded by g_tasklist_lock, as the next five */
     bool zombie;               /* all threads gone, not yet reaped */
@@ -93,6 +94,7 @@ struct process {
     struct list sibling_link;
     struct pgrp *pgrp;
     struct list pgrp_link;
+    struct pgrp *last_pgrp;        /* its reference, between process_unlink and process_reaped */
     bool did_exec;
     bool is_subreaper;             /* PR_SET_CHILD_SUBREAPER */
     /* Signals: see signal.h; guarded by sig_lock. */
@@ -189,7 +191,7 @@ struct task {
     bool thp_disable;              /* own: PR_SET_THP_DISABLE, kept and reported */
     int32_t exit_code;
     struct vfork *vfork;           /* own: parent to let go on exec or exit */
-    bool exited;                   /* off process->threads; guarded by sig_lock */
+    bool exited;                   /* ending: gets no more signals; guarded by sig_lock */
     bool parked;                   /* in a job-control stop; guarded by sig_lock */
     uint64_t exec_user_ns;         /* user time of contexts given up by execve; guarded by lock */
     uint64_t fault_addr;           /* own: cr2, trap number and error code of the last signal_force */
