@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The OCI commands: create, start, state, exec, ps, kill, wait, delete, list, run, spec, features."""
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+
+import moat
+
+
+class Lifecycle(unittest.TestCase):
+    def setUp(self):
+        self.before = moat.left_behind()
+        self.dir = tempfile.mkdtemp(prefix="moat-oci-")
+        self.state = self.dir + "/state"
+        self.bundle = self.dir + "/bundle"
+        os.mkdir(self.bundle)
+
+    def tearDown(self):
+        shutil.rmtree(self.dir)
+        self.assertEqual(moat.left_behind() - self.before, set())
+
+    def moat(self, *args, ok=True, **kw):
+        r = moat.run(["--root", self.state, *args], **kw)
+        if ok:
+            self.assertEqual(r.returncode, 0, r.stderr)
+        return r
+
+    def config(self, *args, **process):
+        self.moat("spec", "--bundle", self.bundle)
+        path = pathlib.Path(self.bundle, "config.json")
+        config = json.loads(path.read_text())
+        config["root"]["path"] = moat.rootfs()
+        config["process"].update({"args": list(args), "terminal": False, **process})
+        path.write_text(json.dumps(config))
+        return config
+
+    def status(self, name):
+        return json.loads(self.moat("state", name).stdout)["status"]
+
+    def create(self, name, *args, **process):
+        self.config(*args, **process)
+        # A container in the background holds its standard streams: give it files, not our pipes.
+        with open(self.dir + "/out", "wb") as out:
+            r = subprocess.run([moat.MOAT, "--root", self.state, "create", "--bundle", self.bundle, "--pid-file",
+                                self.dir + "/pid", name], stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=60)
+        self.assertEqual(r.returncode, 0, self.output())
+
+    def output(self):
+        return pathlib.Path(self.dir, "out").read_text()
+
+    def test_life(self):
+        self.create("c1", "sh", "-c", "echo started; exec sleep 1000")
+        self.assertEqual(self.status("c1"), "created")
+        self.assertEqual(self.output(), "")
+        pid = int(pathlib.Path(self.dir, "pid").read_text())
+        os.kill(pid, 0)
+        self.assertEqual(json.loads(self.moat("state", "c1").stdout)["pid"], pid)
+        self.moat("start", "c1")
+        self.assertEqual(self.status("c1"), "running")
+        again = self.moat("start", "c1", ok=False)
+        self.assertIn("cannot start", again.stderr)
+        self.assertIn("c1", self.moat("list").stdout)
+        self.assertEqual(json.loads(self.moat("list", "--format", "json").stdout)[0]["id"], "c1")
+        # exec: streams, exit code, environment of its own
+        r = self.moat("exec", "--env", "A=b", "--cwd", "/etc", "c1", "sh", "-c", "echo $A; pwd; exit 5", ok=False)
+        self.assertEqual((r.stdout, r.returncode), ("b\n/etc\n", 5))
+        self.assertEqual(self.moat("exec", "c1", "nothing-here", ok=False).returncode, 127)
+        ps = self.moat("ps", "c1").stdout
+        self.assertIn("sleep 1000", ps)
+        self.assertIn(1, json.loads(self.moat("ps", "--format", "json", "c1").stdout))
+        r = self.moat("delete", "c1", ok=False)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("not stopped", r.stderr)
+        waiter = []
+        t = threading.Thread(target=lambda: waiter.append(self.moat("wait", "c1", ok=False).returncode))
+        t.start()
+        self.moat("kill", "c1", "KILL")
+        t.join(timeout=30)
+        self.assertEqual(waiter, [137])
+        self.assertEqual(self.moat("wait", "c1", ok=False).returncode, 137)
+        self.assertEqual(self.status("c1"), "stopped")
+        self.assertIn("not running", self.moat("kill", "c1", ok=False).stderr)
+        self.assertIn("not running", self.moat("exec", "c1", "true", ok=False).stderr)
+        self.moat("delete", "c1")
+        self.assertIn("does not exist", self.moat("state", "c1", ok=False).stderr)
+        self.assertEqual(self.output(), "started\n")
+
+    def test_delete_force(self):
+        self.create("c2", "sleep", "1000")
+        self.moat("start", "c2")
+        self.moat("delete", "--force", "c2")
+        self.moat("delete", "--force", "c2")
+        self.assertIn("does not exist", self.moat("delete", "c2", ok=False).stderr)
+        self.assertEqual(os.listdir(self.state), [])
+
+    def test_delete_created(self):
+        self.create("c3", "true")
+        self.moat("delete", "c3")
+
+    def test_killed_monitor_shows_as_stopped(self):
+        self.create("c4", "sleep", "1000")
+        self.moat("start", "c4")
+        pid = int(pathlib.Path(self.dir, "pid").read_text())
+        pidfd = os.pidfd_open(pid)
+        os.kill(pid, 9)
+        import select
+        select.select([pidfd], [], [], 10)
+        os.close(pidfd)
+        self.assertEqual(self.status("c4"), "stopped")
+        self.moat("delete", "c4")
+
+    def test_run(self):
+        self.config("sh", "-c", "id -u; cat; exit 3", user={"uid": 1000, "gid": 1000})
+        r = subprocess.run([moat.MOAT, "--root", self.state, "run", "--bundle", self.bundle, "c5"], input=b"text",
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual((r.stdout, r.returncode), (b"1000\ntext", 3), r.stderr)
+        self.assertEqual(os.listdir(self.state), [])
+
+    def test_twice_the_same_id(self):
+        self.create("c6", "true")
+        r = self.moat("create", "--bundle", self.bundle, "c6", ok=False)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("exists", r.stderr)
+        self.moat("delete", "c6")
+
+    def test_program_missing(self):
+        self.config("/no/such/program")
+        r = self.moat("create", "--bundle", self.bundle, "c7", ok=False)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("/no/such/program", r.stderr)
+        self.assertEqual(os.listdir(self.state), [])
+
+    def test_bad_configs(self):
+        good = self.config("true")
+
+        def check(change, text):
+            config = json.loads(json.dumps(good))
+            change(config)
+            pathlib.Path(self.bundle, "config.json").write_text(json.dumps(config))
+            r = self.moat("create", "--bundle", self.bundle, "bad", ok=False)
+            self.assertEqual((r.returncode, len(r.stderr.splitlines())), (1, 1), r.stderr)
+            self.assertIn(text, r.stderr)
+            self.assertFalse(os.path.exists(self.state + "/bad"))
+
+        check(lambda c: c["process"].update(args=[]), "process.args")
+        check(lambda c: c["process"].update(args="sh"), "process.args")
+        check(lambda c: c["process"].update(cwd="rel"), "process.cwd")
+        check(lambda c: c["process"]["user"].update(uid=-1), "process.user.uid")
+        check(lambda c: c["process"]["capabilities"].update(bounding=["CAP_MAGIC"]), "CAP_MAGIC")
+        check(lambda c: c["process"].update(rlimits=[{"type": "RLIMIT_X", "soft": 1, "hard": 1}]), "RLIMIT_X")
+        check(lambda c: c["process"].update(rlimits=[{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}]), "rlimits[0]")
+        check(lambda c: c["root"].update(path="nowhere"), "root.path")
+        check(lambda c: c["mounts"].append({"destination": "rel"}), "destination")
+        check(lambda c: c.update(ociVersion="9"), "ociVersion")
+        check(lambda c: c["process"].update(terminal=True), "console-socket")
+        pathlib.Path(self.bundle, "config.json").write_text('{"a": ')
+        self.assertIn("JSON", self.moat("create", "--bundle", self.bundle, "bad", ok=False).stderr)
+        for name in ("../x", "", ".x", "a/b", "x" * 200):
+            self.assertIn("container id", self.moat("create", "--bundle", self.bundle, name, ok=False).stderr)
+
+    def test_console_socket(self):
+        self.config("sh", "-c", "tty; stty size; exec sleep 1000", terminal=True, consoleSize={"height": 12, "width": 34})
+        path = self.dir + "/console.sock"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.bind(path)
+            s.listen()
+            self.moat("create", "--bundle", self.bundle, "--console-socket", path, "c8")
+            peer, _ = s.accept()
+            with peer:
+                _, fds, _, _ = socket.recv_fds(peer, 100, 4)
+        self.moat("start", "c8")
+        text = b""
+        while b"12 34" not in text:
+            text += os.read(fds[0], 1000)
+        self.assertIn(b"/dev/pts/", text)
+        self.moat("delete", "--force", "c8")
+        os.close(fds[0])
+
+    def test_json_log(self):
+        log = self.dir + "/log"
+        r = moat.run(["--root", self.state, "--log", log, "--log-format", "json", "state", "ghost"])
+        self.assertEqual(r.returncode, 1)
+        line = json.loads(pathlib.Path(log).read_text().splitlines()[-1])
+        self.assertEqual(line["level"], "error")
+        self.assertIn("container does not exist", line["msg"])
+
+    def test_features(self):
+        table = json.loads(self.moat("features", "--format", "json").stdout)["syscalls"]
+        self.assertEqual(len({c["name"] for c in table}), len(table))
+        by_name = {c["name"]: c["support"] for c in table}
+        self.assertNotEqual(by_name["read"], "none")
+        self.assertEqual(by_name["kexec_load"], "none")
+
+
+if __name__ == "__main__":
+    unittest.main()
