@@ -25,10 +25,14 @@
 static int set_caps(const struct container_caps *caps, struct err *err) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) != 0) {
+        return err_sys(err, -errno, "cannot read the capabilities");
+    }
     for (int i = 0; i < 2; i++) {
-        data[i].effective = (uint32_t)(caps->effective >> (32 * i));
-        data[i].permitted = (uint32_t)(caps->permitted >> (32 * i));
-        data[i].inheritable = (uint32_t)(caps->inheritable >> (32 * i));
+        uint32_t have = data[i].permitted; /* what moat itself was not given it cannot hand on */
+        data[i].effective = have & (uint32_t)(caps->effective >> (32 * i));
+        data[i].permitted = have & (uint32_t)(caps->permitted >> (32 * i));
+        data[i].inheritable = have & (uint32_t)(caps->inheritable >> (32 * i));
     }
     if (syscall(SYS_capset, &header, data) != 0) {
         return err_sys(err, -errno, "cannot set the capabilities");

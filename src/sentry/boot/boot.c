@@ -16,6 +16,7 @@
 #include "hal.h"
 #include "kernel/container.h"
 #include "kernel/cpu.h"
+#include "kernel/futex.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
 #include "kernel/process.h"
@@ -66,6 +67,7 @@ void sentry_boot(const void *boot, size_t len) {
     frame_init();
     mm_init();
     process_init();
+    futex_init();
     vfs_init();
     greet();
     control_init();

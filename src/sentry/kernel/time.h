@@ -42,10 +42,11 @@ uint64_t deadline_after(uint64_t ns);
 
 /* Reads a clock by its CLOCK_* number for current: 0 or -EINVAL. */
 must_check int clock_read(int32_t clock, uint64_t *out_ns);
-/* CPU time of a task, of a process with all its threads (g_tasklist_lock is taken), as user and system nanoseconds. */
+/* CPU time of a task (takes task->lock), of a process with all its threads (takes sig_lock), in nanoseconds. */
 void task_cpu_times(struct task *t, uint64_t *out_user_ns, uint64_t *out_sys_ns);
 void process_cpu_times(struct process *p, uint64_t *out_user_ns, uint64_t *out_sys_ns);
 
+void futex_init(void);
 /* A task is going: wakes the waiters of its robust list (bounded walk) and of clear_child_tid.  In the task itself,
  * while its mm is still there; execve calls it too, when the old mm goes. */
 void futex_exit(struct task *t);
