@@ -16,7 +16,7 @@
 #include "hal.h"
 #include "kernel/container.h"
 #include "kernel/cpu.h"
-#include "kernel/futex.h"
+#include "kernel/time.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
 #include "kernel/process.h"
