@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mmap, munmap, mprotect, mremap, brk (man pages of section 2): arguments checked, then mm/map.c
+ * and its neighbours. */
+#include "mm/internal.h"
+
+#include <linux/errno.h>
+#include <linux/mman.h>
+
+#include "kernel/task.h"
+#include "syscall/syscall.h"
+
+int64_t sys_mmap(struct task *t, const struct sysargs *args) {
+    uint32_t flags = (uint32_t)args->a[3];
+    struct file *file = NULL;
+    if (!IS_ALIGNED(args->a[5], PAGE_SIZE)) {
+        return -EINVAL;
+    }
+    if ((flags & MAP_ANONYMOUS) == 0) {
+        file = fd_get((int)args->a[4], false);
+        if (file == NULL) {
+            return -EBADF;
+        }
+    }
+    mm_orders_done(t->mm);
+    uint64_t off = file != NULL ? args->a[5] : 0;
+    int64_t result = mm_map(t->mm, args->a[0], args->a[1], (uint32_t)args->a[2], flags, file, off);
+    if (file != NULL) {
+        file_put(file);
+    }
+    return result;
+}
+
+int64_t sys_munmap(struct task *t, const struct sysargs *args) {
+    return mm_unmap(t->mm, args->a[0], args->a[1]);
+}
+
+int64_t sys_mprotect(struct task *t, const struct sysargs *args) {
+    const uint32_t known =
+        PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP;
+    uint64_t start = args->a[0], len = args->a[1];
+    uint32_t prot = (uint32_t)args->a[2];
+    if ((prot & ~known) != 0 ||
+        (prot & (PROT_GROWSDOWN | PROT_GROWSUP)) == (PROT_GROWSDOWN | PROT_GROWSUP)) {
+        return -EINVAL;
+    }
+    if ((prot & PROT_GROWSDOWN) != 0 && IS_ALIGNED(start, PAGE_SIZE) && user_range_ok(start, len)) {
+        /* From the beginning of the growing area on. */
+        rw_read_lock(&t->mm->lock);
+        const struct vma *v = vma_at(t->mm, start);
+        bool grows = v != NULL && (v->flags & VMA_GROWSDOWN) != 0;
+        uint64_t area = grows ? v->start : start;
+        rw_read_unlock(&t->mm->lock);
+        if (!grows) {
+            return -EINVAL;
+        }
+        len += start - area;
+        start = area;
+    }
+    return mm_protect(t->mm, start, len, prot);
+}
+
+int64_t sys_mremap(struct task *t, const struct sysargs *args) {
+    return mm_remap(t->mm, args->a[0], args->a[1], args->a[2], (uint32_t)args->a[3], args->a[4]);
+}
+
+int64_t sys_brk(struct task *t, const struct sysargs *args) {
+    return (int64_t)mm_brk(t->mm, args->a[0]);
+}
