@@ -184,11 +184,12 @@ def main():
     parser.add_argument("--build", default=str(REPO / "build"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="micro,start,memory,programs")
+    parser.add_argument("--root", default="full", help="root file system: small or full")
     parser.add_argument("--peers", default=",".join(p for p in ("runc", "runsc") if shutil.which(p)))
     args = parser.parse_args()
     os.environ["MOAT_BUILD"] = str(pathlib.Path(args.build).resolve())
     import moat
-    rootfs = moat.rootfs()
+    rootfs = moat.rootfs(args.root)
     subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", rootfs + "/micro", str(REPO / "bench/micro.c")], check=True)
     names = ["host", "moat"] + [p for p in args.peers.split(",") if p]
     runtimes = [Runtime(n, rootfs, moat.MOAT) for n in names]

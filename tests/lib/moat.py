@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the end-to-end tests share: where moat and the root file system are, and running things."""
+import functools
 import os
 import pathlib
 import subprocess
@@ -9,14 +10,15 @@ BUILD = pathlib.Path(os.environ.get("MOAT_BUILD", REPO / "build"))
 MOAT = str(BUILD / "moat")
 # Kept outside the build folder, so that a fresh build does not make it anew.
 CACHE = pathlib.Path(os.environ.get("MOAT_CACHE", pathlib.Path.home() / ".cache" / "moat"))
-ROOTFS = CACHE / "rootfs-full"
 TIMEOUT = int(os.environ.get("MOAT_TEST_TIMEOUT", "120"))
 
 
-def rootfs():
-    """The Debian root file system with the programs under test, made on first use."""
-    subprocess.run([REPO / "tools/make-rootfs.sh", "full", ROOTFS], check=True)
-    return str(ROOTFS)
+@functools.cache
+def rootfs(kind="full"):
+    """A Debian root file system (tools/make-rootfs.sh), made on first use."""
+    path = CACHE / f"rootfs-{kind}"
+    subprocess.run([REPO / "tools/make-rootfs.sh", kind, path], check=True)
+    return str(path)
 
 
 def run(args, **kw):
