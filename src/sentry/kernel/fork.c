@@ -147,6 +147,10 @@ static int copy_files(struct task *t, struct task *child, const struct kclone *a
     if ((a->flags & CLONE_FILES) != 0) {
         files_get(t->files);
         child->files = t->files;
+        if ((a->flags & CLONE_THREAD) == 0) {
+            t->process->files_shared = true;
+            child->process->files_shared = true;
+        }
     } else {
         child->files = files_copy(t->files);
     }

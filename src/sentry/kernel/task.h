@@ -95,6 +95,7 @@ struct process {
     struct pgrp *pgrp;
     struct list pgrp_link;
     struct pgrp *last_pgrp;        /* its reference, between process_unlink and process_reaped */
+    bool files_shared;             /* own: its descriptors may be shared with another process (CLONE_FILES) */
     bool did_exec;
     bool is_subreaper;             /* PR_SET_CHILD_SUBREAPER */
     /* Signals: see signal.h; guarded by sig_lock. */
