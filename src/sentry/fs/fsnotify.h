@@ -11,10 +11,12 @@
 
 #include <linux/inotify.h>
 
-/* Number of inotify watches that exist; atomic, kept by fs/inotify.c, which also defines the two functions. */
+/* Number of inotify watches that exist; atomic, kept by fs/inotify.c, which also defines the two
+ * functions. */
 extern uint32_t g_fsnotify_watches;
-/* Queues `mask` (IN_*) for the watches on `inode`; `name` is the entry when inode is a directory and the event is about an
- * entry of it, else NULL.  `cookie` joins the two halves of a rename.  No spinlock may be held. */
+/* Queues `mask` (IN_*) for the watches on `inode`; `name` is the entry when inode is a directory
+ * and the event is about an entry of it, else NULL.  `cookie` joins the two halves of a rename.  No
+ * spinlock may be held. */
 void fsnotify_post(struct inode *inode, uint32_t mask, const char *name, uint32_t cookie);
 /* The inode is being freed: its watches end with IN_IGNORED. */
 void fsnotify_inode_gone(struct inode *inode);
@@ -25,7 +27,8 @@ static inline void fsnotify(struct inode *inode, uint32_t mask, const char *name
     }
 }
 
-/* An event about a file itself: to the file's watches, and with its name to its directory's (fs/inode.c). */
+/* An event about a file itself: to the file's watches, and with its name to its directory's
+ * (fs/inode.c). */
 void fsnotify_dentry_post(struct dentry *dentry, uint32_t mask);
 static inline void fsnotify_dentry(struct dentry *dentry, uint32_t mask) {
     if (unlikely(atomic_load_relaxed(&g_fsnotify_watches) != 0)) {

@@ -9,7 +9,7 @@
  * dentry->lock (spinlock) guards name, parent and inode of the dentry.  Rename across directories: sb->rename_mutex, then
  * the ancestor first, unrelated parents by address.
  * Who locks: the VFS holds dir->rw around the directory operations of inode_ops (write; lookup: at least read) and
- * inode->rw for writing around setattr (vfs_setattr).  file_ops->read and ->write get no lock: a filesystem's write takes
+ * inode->rw for writing around setattr (vfs_setattr); around rmdir, and rename over a directory, also the victim's rw.  file_ops->read and ->write get no lock: a filesystem's write takes
  * inode->rw itself and honours O_APPEND there.  map_pages runs under mm->lock and must not take inode->rw.
  * Dentries: the hash table holds one reference on each hashed dentry.  Whoever holds a reference may read ->inode without
  * a lock: it changes from NULL to an inode once; back only when nobody else holds the dentry.  ->name and ->parent
@@ -190,6 +190,7 @@ struct inode {
     struct file_locks *locks;    /* fs/locks.c */
     struct pipe *pipe;           /* FIFOs; guarded by lock */
     char *link;                  /* cached text of a symlink; set once, freed with the inode */
+    bool linkable;               /* made by O_TMPFILE: may be linked though its nlink is 0 */
     int32_t write_count;         /* atomic: > 0 opened for writing so often, < 0 being executed */
     struct list watches;         /* inotify; guarded by lock */
     void *private;
@@ -311,6 +312,8 @@ void super_put(struct super_block *sb);
 /* The root dentry over `root` (consumes the inode reference). */
 must_check int super_set_root(struct super_block *sb, struct inode *root);
 void fs_register(const struct fs_type *type);
+/* In order of registration (/proc/filesystems). */
+void fs_type_for_each(bool (*fn)(const struct fs_type *type, void *arg), void *arg);
 const struct fs_type *fs_find(const char *name);
 
 static inline void dentry_get(struct dentry *d) {
@@ -322,6 +325,8 @@ must_check struct dentry *dentry_alloc(struct dentry *parent, const char *name, 
 /* Makes a negative dentry positive (consumes the inode reference).  Called by lookup/create/... of a filesystem. */
 void dentry_set_inode(struct dentry *d, struct inode *inode);
 void dentry_hash(struct dentry *d);
+/* The name lives nowhere else: never dropped for want of memory (until dentry_unlinked, or the superblock goes). */
+void dentry_pin(struct dentry *d);
 void dentry_drop(struct dentry *d); /* unhashes: next lookup asks the filesystem */
 /* Makes an unlinked name negative / moves a name, after the filesystem agreed. */
 void dentry_unlinked(struct dentry *d);
@@ -343,6 +348,8 @@ void path_put(const struct path *p);
 /* Mounts sb (consumed) on `at` (NULL dentry: as the root of a new namespace). */
 must_check int mount_attach(struct super_block *sb, const struct path *at, uint32_t flags, const char *source,
                             struct mount **out_mount);
+/* Takes `top` and all below it out of the tree (umount -l; the end of a container's namespace). */
+void mount_detach_tree(struct mount *top);
 /* Kernel-internal mount by type name at an absolute path (boot). */
 must_check int kmount(const char *type, const char *source, const char *target, uint32_t flags, const char *data);
 /* Calls fn for every mount of current's namespace in order. */
