@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading and writing as the system calls do, shared by rw.c, rwv.c and splice.c.
+ */
+#ifndef MOAT_SENTRY_FS_RW_H
+#define MOAT_SENTRY_FS_RW_H
+
+#include "fs/internal.h"
+
+/* At the file's own position, under its lock if it is shared. */
+int64_t file_rw(struct file *f, struct iov_iter *it, bool write);
+/* At `pos`.  -ESPIPE for streams. */
+int64_t file_rw_at(struct file *f, struct iov_iter *it, int64_t pos, bool write);
+/* O_SYNC and O_DSYNC after a write of `written` bytes: that, or the error. */
+int64_t file_sync_if_asked(struct file *f, int64_t written);
+
+/* A copied struct iovec array: on the stack when it is short. */
+#define IOV_SMALL 8u
+struct iov_copy {
+    struct kiovec *vecs;
+    struct kiovec small[IOV_SMALL];
+};
+/* Copies and checks (readv(2)); *out_total is at most RW_MAX.  -EINVAL, -EFAULT, -ENOMEM. */
+must_check int iov_copy_in(struct iov_copy *c, struct uaddr user_vecs, uint64_t count,
+                           size_t *out_total);
+void iov_copy_free(struct iov_copy *c);
+
+#endif
