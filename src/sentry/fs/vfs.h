@@ -9,8 +9,8 @@
  * dentry->lock (spinlock) guards name, parent and inode of the dentry.  Rename across directories: sb->rename_mutex, then
  * the ancestor first, unrelated parents by address.
  * Who locks: the VFS holds dir->rw around the directory operations of inode_ops (write; lookup: at least read) and
- * inode->rw for writing around setattr (vfs_setattr); around rmdir, and rename over a directory, also the victim's rw.  file_ops->read and ->write get no lock: a filesystem's write takes
- * inode->rw itself and honours O_APPEND there.  map_pages runs under mm->lock and must not take inode->rw.
+ * inode->rw for writing around setattr (vfs_setattr); around rmdir, and rename over a directory, also the victim's rw.
+ * file_ops->read and ->write get no lock: a filesystem's write takes inode->rw itself and honours O_APPEND there.  map_pages runs under mm->lock and must not take inode->rw.
  * Dentries: the hash table holds one reference on each hashed dentry.  Whoever holds a reference may read ->inode without
  * a lock: it changes from NULL to an inode once; back only when nobody else holds the dentry.  ->name and ->parent
  * need dentry->lock, or the parent's dir->rw.  dentry_put and inode_put may sleep (evict).
