@@ -44,46 +44,42 @@ struct kpage *kpage_head(const void *ptr) {
     return p;
 }
 
-static void free_list_add(size_t index, uint32_t order, bool zero) {
+static void free_list_add(size_t index, uint32_t order) {
     struct kpage *p = &g_pages[index];
     p->kind = KPAGE_FREE;
     p->order = (uint8_t)order;
-    p->zero = zero;
     list_push_front(&g_free[order], &p->link);
 }
 
 /* Frees one aligned block, merging it with its buddies.  g_lock held. */
-static void block_free(size_t index, uint32_t order, bool zero) {
+static void block_free(size_t index, uint32_t order) {
     while (order < ORDER_MAX) {
         size_t buddy = index ^ ((size_t)1 << order);
         if (buddy + ((size_t)1 << order) > g_page_count) {
             break;
         }
         struct kpage *b = &g_pages[buddy];
-        /* Large blocks that differ in being zero stay apart, or one dirty page would dirty them
-         * all. */
-        if (b->kind != KPAGE_FREE || b->order != order || (b->zero != zero && order > 6)) {
+        if (b->kind != KPAGE_FREE || b->order != order) {
             break;
         }
         list_del_init(&b->link);
         b->kind = KPAGE_TAIL;
         g_pages[index].kind = KPAGE_TAIL;
-        zero = zero && b->zero;
         index &= ~((size_t)1 << order);
         order++;
     }
-    free_list_add(index, order, zero);
+    free_list_add(index, order);
 }
 
 /* Frees any range as the aligned blocks it consists of.  g_lock held. */
-static void range_free(size_t index, size_t count, bool zero) {
+static void range_free(size_t index, size_t count) {
     while (count > 0) {
         uint32_t order = index == 0 ? ORDER_MAX : (uint32_t)__builtin_ctzll(index);
         order = MIN(order, ORDER_MAX);
         while (((size_t)1 << order) > count) {
             order--;
         }
-        block_free(index, order, zero);
+        block_free(index, order);
         index += (size_t)1 << order;
         count -= (size_t)1 << order;
     }
@@ -103,12 +99,12 @@ void kpages_init(void) {
     spin_lock(&g_lock);
     g_pages[0].kind = KPAGE_RUN; /* the descriptors themselves */
     g_pages[0].count = (uint32_t)own;
-    range_free(own, pages - own, true);
+    range_free(own, pages - own);
     spin_unlock(&g_lock);
 }
 
 /* Takes `count` pages off the free lists; g_lock held.  NULL when there is no block that large. */
-static struct kpage *run_take(size_t count, bool *out_zero) {
+static struct kpage *run_take(size_t count) {
     uint32_t order = count <= 1 ? 0 : 64u - (uint32_t)__builtin_clzll(count - 1);
     uint32_t from = order;
     while (from <= ORDER_MAX && list_empty(&g_free[from])) {
@@ -121,30 +117,30 @@ static struct kpage *run_take(size_t count, bool *out_zero) {
     list_del_init(&p->link);
     p->kind = KPAGE_RUN;
     p->count = (uint32_t)count;
-    *out_zero = p->zero;
     for (size_t i = 1; i < count; i++) {
         p[i].kind = KPAGE_TAIL;
         p[i].count = (uint32_t)i;
     }
-    range_free(index_of(p) + count, ((size_t)1 << from) - count, p->zero);
+    range_free(index_of(p) + count, ((size_t)1 << from) - count);
     return p;
 }
 
 void *kpages_take(size_t count, bool zeroed) {
-    bool zero = false;
     if (count == 0 || count > ((size_t)1 << ORDER_MAX)) {
         return NULL;
     }
     spin_lock(&g_lock);
-    struct kpage *p = run_take(count, &zero);
+    struct kpage *p = run_take(count);
     spin_unlock(&g_lock);
     if (p == NULL) {
         return NULL;
     }
     (void)atomic_fetch_add(&g_used, count); /* only the sum is of use */
-    void *start = kpage_start(p);
-    if (zeroed && !zero) {
-        memset(start, 0, count << PAGE_SHIFT);
+    char *start = kpage_start(p);
+    for (size_t i = 0; zeroed && i < count; i++) {
+        if (p[i].dirty) {
+            memset(start + (i << PAGE_SHIFT), 0, PAGE_SIZE);
+        }
     }
     return start;
 }
@@ -153,15 +149,17 @@ void kpages_give(void *ptr) {
     struct kpage *p = kpage_head(ptr);
     kassert(kpage_start(p) == ptr && (p->kind == KPAGE_RUN || p->kind == KPAGE_SLAB));
     size_t count = p->count;
-    bool zero = false;
-    if (count >= PUNCH_PAGES) {
+    bool punch = count >= PUNCH_PAGES;
+    if (punch) {
         hal_heap_punch(ptr, count << PAGE_SHIFT);
-        zero = true;
+    }
+    for (size_t i = 0; i < count; i++) {
+        p[i].dirty = !punch;
     }
     (void)atomic_fetch_sub(&g_used, count); /* only the sum is of use */
     spin_lock(&g_lock);
     p->kind = KPAGE_TAIL;
-    range_free(index_of(p), count, zero);
+    range_free(index_of(p), count);
     spin_unlock(&g_lock);
 }
 

@@ -8,7 +8,7 @@
 
 enum kpage_kind {
     KPAGE_TAIL, /* inside a block or run: `count` is the distance to its head */
-    KPAGE_FREE, /* head of a free buddy block: `order`, `zero`, `link` */
+    KPAGE_FREE, /* head of a free buddy block: `order`, `link` */
     KPAGE_RUN,  /* head of a run handed out: `count` pages */
     KPAGE_SLAB, /* head of a slab: `order` is its size class, `used`, `free_list`, `link` */
 };
@@ -19,7 +19,7 @@ struct kpage {
     uint8_t kind;
     uint8_t order;
     uint16_t used : 15;
-    uint16_t zero : 1;
+    uint16_t dirty : 1; /* of this very page, while free: it may not read as zero */
     uint32_t count;
 };
 _Static_assert(sizeof(struct kpage) == 32, "one kpage for each 4 KiB");
