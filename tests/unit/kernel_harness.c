@@ -267,7 +267,7 @@ void harness_user(uint64_t calls, void (*on_call)(struct task *t)) {
 
 /* ---- running ---- */
 
-void harness_init(void) {
+static void harness_init(void) {
     g_memory.heap = mmap(NULL, HEAP_SIZE, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(g_memory.heap != MAP_FAILED);
@@ -288,19 +288,27 @@ static void *vcpu_thread(void *arg) {
     sentry_vcpu_main((uint32_t)(uintptr_t)arg);
 }
 
-void harness_run(void (*main_fn)(void *arg), void *arg) {
-    static bool started;
-    harness_thread(main_fn, arg);
-    for (uintptr_t i = 0; !started && i < TEST_VCPUS; i++) {
+void harness_run(void (*fn)(void *arg), void *arg) {
+    harness_thread(fn, arg);
+    while (atomic_load(&g_live) != 1) { /* only the caller is left */
+        int err = task_block(harness_now_ns() + NSEC_PER_MSEC, BLOCK_UNINTERRUPTIBLE);
+        CHECK(err == 0 || err == -ETIMEDOUT);
+    }
+}
+
+static void first_thread(void *arg) {
+    void (*tests)(void *) = (void (*)(void *))arg;
+    tests(NULL);
+    fflush(stdout);
+    _exit(0);
+}
+
+void harness_main(void (*tests)(void *arg)) {
+    harness_init();
+    harness_thread(first_thread, (void *)tests);
+    for (uintptr_t i = 1; i < TEST_VCPUS; i++) {
         pthread_t th;
         CHECK(pthread_create(&th, NULL, vcpu_thread, (void *)i) == 0);
     }
-    if (started) {
-        platform_kick_vcpu(0); /* the task was queued there */
-    }
-    started = true;
-    struct timespec pause = {0, 2000000};
-    while (atomic_load(&g_live) != 0) {
-        nanosleep(&pause, NULL);
-    }
+    sentry_vcpu_main(0);
 }

@@ -15,11 +15,10 @@
 
 #define TEST_VCPUS 3
 
-/* Prepares memory and the vCPU table; on the calling thread vCPU 0's state is usable, but no task
- * runs yet. */
-void harness_init(void);
-/* Runs `main` as the first kernel thread and returns when every task started has ended. */
-void harness_run(void (*main_fn)(void *arg), void *arg);
+/* Prepares memory and vCPUs, runs `tests` as the first kernel thread, and ends the program with status 0 after it. */
+noreturn_fn void harness_main(void (*tests)(void *arg));
+/* Runs `fn` as a kernel thread of its own and returns when it and every task it started have ended.  In a kernel thread. */
+void harness_run(void (*fn)(void *arg), void *arg);
 /* A kernel thread. */
 void harness_thread(void (*fn)(void *arg), void *arg);
 /* A task whose user side makes `calls` system calls; `on_call` handles each on its kernel stack. */

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#define SLOTS 400
-#define STEPS 60000
+#define SLOTS 300
+#define STEPS 15000
 #define USERS 6
 
 struct slot {
@@ -19,7 +19,7 @@ struct slot {
 static size_t random_size(unsigned long *seed) {
     unsigned long kind = test_random(seed) % 100;
     unsigned long r = test_random(seed);
-    return kind < 80 ? r % 600 : kind < 97 ? r % 5000 : r % 700000;
+    return kind < 80 ? r % 600 : kind < 97 ? r % 5000 : r % 300000;
 }
 
 static void check_slot(const struct slot *s) {
@@ -122,14 +122,17 @@ static void note_used(void *arg) {
     *(uint64_t *)arg = kmalloc_used();
 }
 
-int main(void) {
+static void tests(void *arg) {
+    (void)arg;
     uint64_t after = 0;
-    harness_init();
     harness_run(test_edges, NULL);
     harness_run(test_concurrent, NULL);
     harness_run(note_used, &g_used);
     harness_run(test_concurrent, NULL);
     harness_run(note_used, &after);
     CHECK(after == g_used);
-    return 0;
+}
+
+int main(void) {
+    harness_main(tests);
 }

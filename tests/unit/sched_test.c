@@ -239,8 +239,8 @@ static void test_round_trip(void *arg) {
     harness_user(200000, on_call);
 }
 
-int main(void) {
-    harness_init();
+static void tests(void *arg) {
+    (void)arg;
     harness_run(test_ping_pong, NULL);
     harness_run(test_locks, NULL);
     check_locks();
@@ -254,5 +254,8 @@ int main(void) {
     CHECK(g_calls == 200000);
     printf("%lu ns a turn of the vCPU loop, with the test's own locks\n",
            (unsigned long)((harness_now_ns() - g_last_call_ns) / 200000));
-    return 0;
+}
+
+int main(void) {
+    harness_main(tests);
 }
