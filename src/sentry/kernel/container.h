@@ -73,6 +73,10 @@ struct pid_slot *pid_slot_get(struct container *c, int32_t id); /* NULL: nothing
 /* Frees the slot if nothing uses it any more. */
 void pid_slot_release(struct container *c, int32_t id);
 
+/* Holds all its programs where they are / lets them go on (kernel/container.c). */
+void container_pause(struct container *c);
+void container_resume(struct container *c);
+
 /* ---- the root file system (kernel/container_root.c) ---- */
 /* Mounts everything a CREATE message asks for and sets c->fs.  0 or -errno with a text for people in message[196]. */
 struct container_mount {
@@ -85,6 +89,11 @@ struct container_root {
     const struct container_mount *mounts;
     uint32_t mount_count;
 };
+/* Makes a path inside the container current is in, directories on the way as needed; mode: type and permissions of the last
+ * component.  0 also when it is there already. */
+must_check int container_make_path(const char *target, uint32_t mode);
+/* Exchanges the fs context of the current kernel thread: the old one. */
+struct fs_context *container_enter(struct fs_context *fs);
 must_check int container_root_setup(struct container *c, const struct container_root *root, char message[196]);
 
 /* ---- control channel (kernel/control.c) ---- */

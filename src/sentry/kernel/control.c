@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control task: takes the host side's messages (include/moat/control.h) one after the other,
+ * answers each, and tells of ended processes.  It alone touches the lists of containers and control
+ * processes.
+ *
+ * Trust: see control_msg.h.  When the peer goes away, the sandbox ends.
+ */
+#include "base/fmt.h"
+#include "base/string.h"
+#include "boot/boot.h"
+#include "fs/tty/tty.h"
+#include "fs/vfs.h"
+#include "kernel/control_process.h"
+#include "kernel/control_report.h"
+#include "kernel/hostevent.h"
+#include "kernel/kmalloc.h"
+#include "kernel/log.h"
+#include "kernel/wait.h"
+#include "moat/boot.h"
+
+#include <linux/errno.h>
+#include <linux/signal.h>
+
+static struct waitq g_wait;      /* the control task sleeps here */
+static bool g_pending;           /* atomic: there may be something to do */
+static struct list g_containers; /* control task's */
+static struct list g_processes;  /* control task's: control_process->link */
+
+void control_wake(void) {
+    atomic_store(&g_pending, true);
+    waitq_wake(&g_wait, UINT32_MAX);
+}
+
+void control_event(void) {
+    control_wake();
+}
+
+/* ---- looking things up -------------------------------------------------------------------------
+ */
+
+static struct container *find_container(const char *id) {
+    struct container *c;
+
+    list_for_each_entry (c, &g_containers, link) {
+        if (strcmp(c->id, id) == 0) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static struct control_process *find_process(struct container *c, const char *exec_id) {
+    struct control_process *cp;
+
+    list_for_each_entry (cp, &g_processes, link) {
+        if (cp->container == c && strcmp(cp->exec_id, exec_id) == 0) {
+            return cp;
+        }
+    }
+    return NULL;
+}
+
+/* ---- answers
+ * ---------------------------------------------------------------------------------------- */
+
+struct answer {
+    struct moat_ctl_reply reply;
+    char data[CTL_DATA_MAX];
+};
+
+static void set_message(struct moat_ctl_reply *r, const char *format, const char *what) {
+    if (r->message[0] == '\0') {
+        (void)fmt_snprintf(r->message, sizeof(r->message), format, what); /* may be cut */
+    }
+}
+
+static void send_answer(struct answer *a, uint32_t id, int err) {
+    struct moat_ctl_reply *r = &a->reply;
+
+    r->error = err;
+    r->h.magic = MOAT_CTL_MAGIC;
+    r->h.version = MOAT_CTL_VERSION;
+    r->h.type = MOAT_CTL_REPLY;
+    r->h.id = id;
+    r->h.size = (uint32_t)sizeof(*r) + r->data_size;
+    if (hal_control_send(a, r->h.size) != 0) {
+        log_warn("control: an answer could not be sent");
+    }
+}
+
+static void send_exit(struct control_process *cp) {
+    struct moat_ctl_exit e;
+
+    memset(&e, 0, sizeof(e));
+    e.ref.h.magic = MOAT_CTL_MAGIC;
+    e.ref.h.version = MOAT_CTL_VERSION;
+    e.ref.h.type = MOAT_CTL_EVENT_EXIT;
+    e.ref.h.size = sizeof(e);
+    (void)strlcpy(e.ref.container, cp->container->id, sizeof(e.ref.container)); /* fits */
+    (void)strlcpy(e.ref.exec_id, cp->exec_id, sizeof(e.ref.exec_id));           /* fits */
+    e.pid = cp->process->pid;
+    e.status = cp->status;
+    if (hal_control_send(&e, sizeof(e)) != 0) {
+        log_warn("control: an exit could not be told");
+    }
+}
+
+/* ---- CREATE, START, EXEC
+ * --------------------------------------------------------------------------------- */
+
+static int setup_root(struct container *c, const struct ctl_create *msg, struct moat_ctl_reply *r) {
+    const struct moat_ctl_create *f = msg->fixed;
+    struct container_mount *mounts = kcalloc((size_t)f->mount_count + 1, sizeof(*mounts));
+
+    if (mounts == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < f->mount_count; i++) {
+        const struct moat_ctl_mount *m = &msg->mounts[i];
+        mounts[i] = (struct container_mount){
+            .kind = m->kind,
+            .flags = m->flags & (MOAT_MOUNT_RDONLY | MOAT_MOUNT_NOSUID | MOAT_MOUNT_NODEV |
+                                 MOAT_MOUNT_NOEXEC | MOAT_MOUNT_NOATIME),
+            .export_index = m->export_index,
+            .target = ctl_string(msg, m->target),
+            .fstype = ctl_string(msg, m->fstype),
+            .source = ctl_string(msg, m->source),
+            .options = ctl_string(msg, m->options),
+        };
+    }
+    struct container_root root = {
+        .overlay = f->overlay,
+        .gofer_chan = f->gofer_chan,
+        .root_export = f->root_export,
+        .read_only = (f->flags & MOAT_PROC_READONLY_ROOT) != 0,
+        .mounts = mounts,
+        .mount_count = f->mount_count,
+    };
+    int err = container_root_setup(c, &root, r->message);
+    kfree(mounts);
+    return err;
+}
+
+static void container_discard(struct container *c) {
+    list_del_init(&c->link);
+    if (c->fs != NULL) {
+        fs_context_put(c->fs);
+        c->fs = NULL;
+    }
+    container_put(c);
+}
+
+static int ensure_cwd(struct container *c, const struct ctl_create *msg) {
+    const char *cwd = ctl_string(msg, msg->fixed->cwd);
+
+    if (cwd[0] != '/') {
+        return 0;
+    }
+    struct fs_context *old = container_enter(c->fs);
+    int err = container_make_path(cwd, 0040755);
+    (void)container_enter(old);
+    return err;
+}
+
+static int do_create(const struct ctl_create *msg, const int *hfds, struct moat_ctl_reply *r) {
+    const char *id = ctl_string(msg, msg->fixed->container);
+    const char *hostname = ctl_string(msg, msg->fixed->hostname);
+    struct control_process *cp = NULL;
+
+    if (find_container(id) != NULL) {
+        set_message(r, "container '%s' exists already", id);
+        return -EEXIST;
+    }
+    struct container *c = container_alloc(id);
+    if (c == NULL) {
+        return -ENOMEM;
+    }
+    hostname = hostname[0] != '\0' ? hostname : boot_info()->hostname;
+    if (hostname[0] != '\0') {
+        (void)strlcpy(c->hostname, hostname, sizeof(c->hostname)); /* a long name is cut */
+    }
+    list_push_back(&g_containers, &c->link);
+    int err = setup_root(c, msg, r);
+    if (err == 0 && ensure_cwd(c, msg) != 0) {
+        log_info("container %s: its working directory could not be made", id);
+    }
+    if (err == 0) {
+        err = control_spawn(c, msg, hfds, true, &cp, r->message);
+        hfds = NULL;
+    }
+    if (hfds != NULL) {
+        for (int i = 0; i < 3; i++) {
+            hal_file_close(hfds[i]);
+        }
+    }
+    if (err != 0) {
+        container_discard(c);
+        return err;
+    }
+    list_push_back(&g_processes, &cp->link);
+    c->state = CONTAINER_CREATED;
+    r->pid = cp->process->pid;
+    dmesg_add("Container %s created", id);
+    return 0;
+}
+
+static int do_exec(const struct ctl_create *msg, const int *hfds, struct moat_ctl_reply *r) {
+    const char *id = ctl_string(msg, msg->fixed->container);
+    const char *exec_id = ctl_string(msg, msg->fixed->exec_id);
+    struct container *c = find_container(id);
+    struct control_process *cp = NULL;
+    int err = 0;
+
+    if (c == NULL || c->state != CONTAINER_RUNNING) {
+        set_message(r, "container '%s' is not running", id);
+        err = -ESRCH;
+    } else if (exec_id[0] == '\0' || find_process(c, exec_id) != NULL) {
+        set_message(r, "exec id '%s' is in use", exec_id);
+        err = -EEXIST;
+    }
+    if (err != 0) {
+        for (int i = 0; i < 3; i++) {
+            hal_file_close(hfds[i]);
+        }
+        return err;
+    }
+    err = control_spawn(c, msg, hfds, false, &cp, r->message);
+    if (err != 0) {
+        return err;
+    }
+    list_push_back(&g_processes, &cp->link);
+    r->pid = cp->process->pid;
+    atomic_store(&cp->go, true);
+    waitq_wake(&cp->changed, UINT32_MAX);
+    return 0;
+}
+
+static int create_or_exec(const void *buf, size_t len, uint32_t type, const int *hfds,
+                          uint32_t hfd_count, struct moat_ctl_reply *r) {
+    struct ctl_create msg;
+    int err = hfd_count == 3 ? ctl_create_parse(buf, len, &msg) : -EINVAL;
+
+    if (err == 0 &&
+        (msg.fixed->container.len == 0 || msg.fixed->container.len >= CONTAINER_ID_MAX ||
+         msg.fixed->exec_id.len >= CONTAINER_ID_MAX)) {
+        err = -EINVAL;
+    }
+    if (err != 0) {
+        set_message(r, "the request is not well formed%s", "");
+        for (uint32_t i = 0; i < hfd_count; i++) {
+            hal_file_close(hfds[i]);
+        }
+        return err;
+    }
+    return type == MOAT_CTL_CREATE ? do_create(&msg, hfds, r) : do_exec(&msg, hfds, r);
+}
+
+static int do_start(struct container *c, struct moat_ctl_reply *r) {
+    struct control_process *cp = find_process(c, "");
+
+    if (c->state != CONTAINER_CREATED || cp == NULL) {
+        set_message(r, "container '%s' cannot be started: it is not in the state created", c->id);
+        return -EBUSY;
+    }
+    c->state = CONTAINER_RUNNING;
+    r->pid = cp->process->pid;
+    atomic_store(&cp->go, true);
+    waitq_wake(&cp->changed, UINT32_MAX);
+    return 0;
+}
+
+/* ---- the small requests
+ * ---------------------------------------------------------------------------------------- */
+
+static int do_signal(struct container *c, const struct moat_ctl_signal *m,
+                     struct moat_ctl_reply *r) {
+    if (m->signo == 0 || m->signo > NSIG_MAX) {
+        set_message(r, "no such signal%s", "");
+        return -EINVAL;
+    }
+    if (m->all != 0) {
+        container_signal(c, (int)m->signo);
+        return 0;
+    }
+    struct control_process *cp = find_process(c, m->ref.exec_id);
+    if (cp == NULL || atomic_load(&cp->exited)) {
+        set_message(r, "the process of container '%s' has ended", c->id);
+        return -ESRCH;
+    }
+    return signal_send_outside(cp->process, (int)m->signo);
+}
+
+static int do_winsize(struct container *c, const struct moat_ctl_winsize *m) {
+    struct control_process *cp = find_process(c, m->ref.exec_id);
+
+    if (cp == NULL || cp->tty == NULL) {
+        return -ENOTTY;
+    }
+    tty_set_winsize(cp->tty, m->rows, m->cols, m->xpixel, m->ypixel);
+    return 0;
+}
+
+static int do_delete(struct container *c, struct moat_ctl_reply *r) {
+    struct control_process *cp;
+    struct control_process *tmp;
+
+    if (c->state != CONTAINER_STOPPED) {
+        set_message(r, "container '%s' is not stopped", c->id);
+        return -EBUSY;
+    }
+    list_for_each_entry_safe (cp, tmp, &g_processes, link) {
+        if (cp->container == c) {
+            list_del_init(&cp->link);
+            control_process_put(cp);
+        }
+    }
+    container_discard(c);
+    return 0;
+}
+
+static size_t ref_size(uint32_t type) {
+    switch (type) {
+    case MOAT_CTL_SIGNAL:
+        return sizeof(struct moat_ctl_signal);
+    case MOAT_CTL_WINSIZE:
+        return sizeof(struct moat_ctl_winsize);
+    default:
+        return sizeof(struct moat_ctl_ref);
+    }
+}
+
+static int container_request(const void *buf, uint32_t type, struct container *c,
+                             struct answer *a) {
+    struct moat_ctl_reply *r = &a->reply;
+
+    switch (type) {
+    case MOAT_CTL_START:
+        return do_start(c, r);
+    case MOAT_CTL_SIGNAL:
+        return do_signal(c, buf, r);
+    case MOAT_CTL_WINSIZE:
+        return do_winsize(c, buf);
+    case MOAT_CTL_PS:
+        r->data_size = control_ps(c, a->data, sizeof(a->data));
+        return 0;
+    case MOAT_CTL_STATS:
+        r->data_size = control_stats(c, a->data, sizeof(a->data));
+        return 0;
+    case MOAT_CTL_DELETE:
+        return do_delete(c, r);
+    case MOAT_CTL_PAUSE:
+        container_pause(c);
+        return 0;
+    case MOAT_CTL_RESUME:
+        container_resume(c);
+        return 0;
+    default:
+        set_message(r, "unknown request%s", "");
+        return -ENOSYS;
+    }
+}
+
+static int ref_request(const void *buf, size_t len, uint32_t type, struct answer *a) {
+    const struct moat_ctl_ref *ref = buf;
+
+    if (ctl_ref_check(ref, len, ref_size(type)) != 0) {
+        set_message(&a->reply, "the request is not well formed%s", "");
+        return -EINVAL;
+    }
+    struct container *c = find_container(ref->container);
+    if (c == NULL) {
+        set_message(&a->reply, "no container '%s' in this sandbox", ref->container);
+        return -ENOENT;
+    }
+    return container_request(buf, type, c, a);
+}
+
+/* ---- the task
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static void handle_message(const void *buf, size_t len, const int *hfds, uint32_t hfd_count,
+                           struct answer *a) {
+    struct moat_ctl_header h;
+    int err;
+
+    memset(&a->reply, 0, sizeof(a->reply));
+    if (ctl_header_check(buf, len, &h) != 0) {
+        log_error("control: a record of %lu bytes is no message", (unsigned long)len);
+        for (uint32_t i = 0; i < hfd_count; i++) {
+            hal_file_close(hfds[i]);
+        }
+        return;
+    }
+    if (h.type == MOAT_CTL_CREATE || h.type == MOAT_CTL_EXEC) {
+        err = create_or_exec(buf, len, h.type, hfds, hfd_count, &a->reply);
+    } else {
+        for (uint32_t i = 0; i < hfd_count; i++) {
+            hal_file_close(hfds[i]);
+        }
+        if (h.type == MOAT_CTL_SHUTDOWN) {
+            send_answer(a, h.id, 0);
+            hal_exit(0);
+        }
+        err = ref_request(buf, len, h.type, a);
+    }
+    send_answer(a, h.id, err);
+}
+
+static void report_exits(void) {
+    struct control_process *cp;
+    struct control_process *tmp;
+
+    list_for_each_entry_safe (cp, tmp, &g_processes, link) {
+        if (!atomic_load(&cp->exited) || cp->reported) {
+            continue;
+        }
+        cp->reported = true;
+        if (cp->is_init) {
+            cp->container->state = CONTAINER_STOPPED;
+            dmesg_add("Container %s ended", cp->container->id);
+        }
+        send_exit(cp);
+        if (!cp->is_init) {
+            list_del_init(&cp->link);
+            control_process_put(cp);
+        }
+    }
+}
+
+static bool something_pending(void *arg) {
+    return atomic_load(&g_pending);
+}
+
+static void control_main(void *arg) {
+    char *buf = kmalloc(MOAT_CTL_MSG_MAX);
+    struct answer *answer = kmalloc(sizeof(*answer));
+
+    if (buf == NULL || answer == NULL) {
+        panic("no memory for the control task");
+    }
+    for (;;) {
+        int hfds[MOAT_CTL_FDS_MAX];
+        uint32_t hfd_count = MOAT_CTL_FDS_MAX;
+        atomic_store(&g_pending, false);
+        int64_t len = hal_control_recv(buf, MOAT_CTL_MSG_MAX, hfds, &hfd_count);
+        if (len == -EPIPE) {
+            log_info("control: the host side is gone, the sandbox ends");
+            hal_exit(0);
+        }
+        if (len > 0) {
+            handle_message(buf, (size_t)len, hfds, hfd_count, answer);
+            atomic_store(&g_pending, true); /* there may be another */
+        }
+        report_exits();
+        (void)!waitq_wait(&g_wait, something_pending, NULL, NO_DEADLINE,
+                          BLOCK_UNINTERRUPTIBLE); /* cannot fail */
+    }
+}
+
+void control_init(void) {
+    waitq_init(&g_wait);
+    list_init(&g_containers);
+    list_init(&g_processes);
+    if (kthread_start("control", control_main, NULL) != 0) {
+        panic("cannot start the control task");
+    }
+}
