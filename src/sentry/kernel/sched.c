@@ -235,19 +235,7 @@ void sched_task_main(void) {
     __builtin_unreachable();
 }
 
-/* What a child gets from its parent. */
-static void inherit(struct task *t, const struct task *parent) {
-    t->affinity = parent->affinity;
-    t->nice = parent->nice;
-    t->sched_policy = parent->sched_policy;
-    t->rt_priority = parent->rt_priority;
-    t->ioprio = parent->ioprio;
-}
-
 void sched_start(struct task *t) {
-    if (current != NULL && !t->is_kthread) {
-        inherit(t, current);
-    }
     list_init(&t->run_link);
     t->ksp = arch_stack_prepare(t->kstack, KSTACK_PAGES * PAGE_SIZE);
     spin_lock(&t->lock);
