@@ -47,6 +47,17 @@ static void seed_hashes(void) {
     hash_seed(key[0], key[1]);
 }
 
+/* Every filesystem but tmpfs, which the VFS itself needs and registers. */
+static void filesystems_register(void) {
+    static const struct fs_type *const types[] = {
+        &g_proc_type, &g_sysfs_type,  &g_devtmpfs_type, &g_devpts_type,
+        &g_fuse_type, &g_mqueue_type, &g_cgroup2_type,
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
+        fs_register(types[i]);
+    }
+}
+
 static void greet(void) {
     const struct hal_memory *mem = hal_memory();
     uint64_t bytes = mem->limit_bytes != 0 ? mem->limit_bytes : mem->frame_count << PAGE_SHIFT;
@@ -69,6 +80,7 @@ void sentry_boot(const void *boot, size_t len) {
     process_init();
     futex_init();
     vfs_init();
+    filesystems_register();
     greet();
     control_init();
 }

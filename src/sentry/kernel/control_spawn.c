@@ -274,7 +274,13 @@ static int make_stdio(struct control_process *cp, struct files *files, const str
 
     if ((f->flags & MOAT_PROC_TERMINAL) != 0) {
         hal_file_close(hfds[2]);
+        struct fs_context *old = container_enter(cp->container->fs); /* its /dev/pts */
         err = tty_container_console(hfds[0], hfds[1], f->rows, f->cols, &file, &cp->tty);
+        (void)container_enter(old);
+        if (err == 0) {
+            struct iattr owner = {.valid = ATTR_SET_UID, .uid = f->uid};
+            inode_apply_attr(file->inode, &owner);
+        }
         for (int fd = 0; err == 0 && fd < 3; fd++) {
             err = fd_install_in(files, file, fd);
         }
