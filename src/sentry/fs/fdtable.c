@@ -235,6 +235,10 @@ int fd_install(struct file *file, bool cloexec, int min) {
     }
 }
 
+int fd_install_dup(struct file *file, bool cloexec, int min) {
+    return (uint64_t)min >= rlimit_get(RLIMIT_NOFILE) ? -EINVAL : fd_install(file, cloexec, min);
+}
+
 /* Puts `file` (takes a reference) at exactly `fd`; *out_old is what was there, now the caller's. */
 static int slot_replace(struct files *files, struct file *file, uint32_t fd, bool cloexec,
                         struct file **out_old) {

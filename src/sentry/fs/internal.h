@@ -102,6 +102,9 @@ must_check int mount_link(struct mount *m, struct mount *parent, struct dentry *
 void mount_unlink(struct mount *m);
 /* Hangs `m` at a path, g_mount_mutex held.  -ENOTDIR, -ENOENT, -ENOSPC. */
 must_check int mount_graft(struct mount *m, const struct path *at);
+/* Moves `m`, which is in the tree, onto (parent, mountpoint), or with NULL to the top.
+ * g_mount_mutex held. */
+void mount_move_locked(struct mount *m, struct mount *parent, struct dentry *mountpoint);
 void mount_init(void);
 
 /* ---- permissions (perm.c) ---- */
@@ -155,6 +158,8 @@ struct file *fd_take(int fd);
 int file_close(struct file *file, struct files *owner);
 /* At exactly this number of current's table, as dup2: the number or -EBADF. */
 int fd_install_at(struct file *file, int fd, bool cloexec);
+/* F_DUPFD: -EINVAL when `min` is beyond the limit. */
+int fd_install_dup(struct file *file, bool cloexec, int min);
 int fd_cloexec_get(int fd); /* 0, 1 or -EBADF */
 int fd_cloexec_set(int fd, bool on);
 void files_close_range(uint32_t first, uint32_t last, bool cloexec_only);
@@ -163,7 +168,7 @@ void files_close_range(uint32_t first, uint32_t last, bool cloexec_only);
 void locks_release_posix(struct file *f, struct files *owner);
 void locks_release_file(struct file *f);
 void locks_free(struct inode *inode);
-int64_t fcntl_lock(struct file *f, uint32_t cmd, struct uaddr arg);
+int64_t fcntl_lock(struct file *f, int fd, uint32_t cmd, struct uaddr arg);
 
 /* ---- pipes (pipe.c) ---- */
 int fifo_open(struct inode *inode, struct file *file);

@@ -181,6 +181,33 @@ void mount_unlink(struct mount *m) {
     }
 }
 
+void mount_move_locked(struct mount *m, struct mount *parent, struct dentry *mountpoint) {
+    if (parent != NULL) {
+        mount_get(parent);
+        dentry_get(mountpoint);
+    }
+    spin_lock(&g_mount_lock);
+    struct mount *old_parent = m->parent;
+    struct dentry *old_point = m->mountpoint;
+    list_del_init(&m->child_link);
+    list_del_init(&m->hash_link);
+    m->parent = parent;
+    m->mountpoint = mountpoint;
+    if (parent != NULL) {
+        list_push_back(&parent->children, &m->child_link);
+        list_push_back(bucket_of(parent, mountpoint), &m->hash_link);
+        (void)atomic_fetch_add(&mountpoint->mount_count, 1u); /* only zero or not matters */
+    }
+    if (old_point != NULL) {
+        (void)atomic_fetch_sub(&old_point->mount_count, 1u);
+    }
+    spin_unlock(&g_mount_lock);
+    if (old_parent != NULL) {
+        dentry_put(old_point);
+        mount_put(old_parent);
+    }
+}
+
 /* A descendant of `top` that has no children, or `top` itself; NULL when `top` is out of the tree.
  * Referenced. */
 static struct mount *deepest(struct mount *top) {

@@ -14,6 +14,19 @@ int64_t file_rw_at(struct file *f, struct iov_iter *it, int64_t pos, bool write)
 /* O_SYNC and O_DSYNC after a write of `written` bytes: that, or the error. */
 int64_t file_sync_if_asked(struct file *f, int64_t written);
 
+/* Where a transfer reads or writes (splice.c, copy.c): at a position of its own, or at the file's.
+ */
+struct cursor {
+    struct file *file;
+    bool explicit_pos;
+    int64_t pos;
+};
+/* The position from user memory, if the pointer is not NULL.  -EFAULT, -EINVAL. */
+must_check int cursor_load(struct cursor *c, struct file *f, struct uaddr user_pos);
+must_check int cursor_store(const struct cursor *c, struct uaddr user_pos);
+int64_t cursor_rw_iter(struct cursor *c, struct iov_iter *it, bool write);
+int64_t cursor_rw(struct cursor *c, void *buf, size_t len, bool write);
+
 /* A copied struct iovec array: on the stack when it is short. */
 #define IOV_SMALL 8u
 struct iov_copy {

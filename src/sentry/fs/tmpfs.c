@@ -126,6 +126,7 @@ struct inode *tmpfs_inode_new(struct super_block *sb, const struct inode *dir, u
     spin_init(&ti->lock, RANK_CACHE);
     simple_xattrs_init(&ti->xattrs);
     ti->next_cookie = 2; /* after "." and ".." */
+    ti->seals = F_SEAL_SEAL;
     inode->private = ti;
     inode->rdev = rdev;
     inode_init_owner(inode, dir, mode);

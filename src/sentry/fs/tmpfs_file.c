@@ -132,7 +132,7 @@ static int zero_tail(struct inode *inode, uint64_t size) {
 
 static int check_seals(struct inode *inode, uint64_t end) {
     uint32_t seals = atomic_load_relaxed(&tmpfs_of(inode)->seals);
-    if (likely(seals == 0)) {
+    if (likely((seals & ~(uint32_t)F_SEAL_SEAL) == 0)) {
         return 0;
     }
     if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {

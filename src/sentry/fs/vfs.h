@@ -10,7 +10,8 @@
  * the ancestor first, unrelated parents by address.
  * Who locks: the VFS holds dir->rw around the directory operations of inode_ops (write; lookup: at least read) and
  * inode->rw for writing around setattr (vfs_setattr); around rmdir, and rename over a directory, also the victim's rw.
- * file_ops->read and ->write get no lock: a filesystem's write takes inode->rw itself and honours O_APPEND there.  map_pages runs under mm->lock and must not take inode->rw.
+ * The xattr operations run without a lock of the VFS.  file_ops->read and ->write get none either: a
+ * filesystem's write takes inode->rw itself and honours O_APPEND there.  map_pages runs under mm->lock and must not take inode->rw.
  * Dentries: the hash table holds one reference on each hashed dentry.  Whoever holds a reference may read ->inode without
  * a lock: it changes from NULL to an inode once; back only when nobody else holds the dentry.  ->name and ->parent
  * need dentry->lock, or the parent's dir->rw.  dentry_put and inode_put may sleep (evict).
@@ -463,6 +464,8 @@ int64_t vfs_getxattr_in(struct dentry *d, const char *name, void *buf, size_t si
 must_check int vfs_setxattr_in(struct dentry *d, const char *name, const void *value, size_t size, int flags);
 /* An unlinked file in memory of `size` bytes (memfd, shared anonymous mappings), opened read-write. */
 must_check int shmem_file(const char *label, uint64_t size, struct file **out_file);
+/* A pipe's two ends; flags: O_NONBLOCK, O_DIRECT. */
+must_check int pipe_create(uint32_t flags, struct file **out_read, struct file **out_write);
 /* Lets go of what epoll holds on a file whose last reference is gone (fs/epoll.c). */
 void epoll_file_released(struct file *f);
 
