@@ -283,7 +283,7 @@ static int64_t epoll_create_file(bool cloexec) {
     list_init(&set->children);
     waitq_init(&set->poll_waitq);
     struct file *file;
-    int err = file_anon("[eventpoll]", &g_epoll_ops, set, O_RDWR, &file);
+    int err = file_anon("eventpoll", &g_epoll_ops, set, O_RDWR, &file);
     if (err != 0) {
         kfree(set);
         return err;

@@ -154,7 +154,7 @@ static int64_t eventfd_create(uint32_t count, uint32_t flags) {
     e->semaphore = (flags & EVENTFD_SEMAPHORE) != 0;
     e->id = atomic_fetch_add(&g_eventfd_next_id, 1u);
     struct file *file;
-    int err = file_anon("[eventfd]", &g_eventfd_ops, e, O_RDWR | (flags & O_NONBLOCK), &file);
+    int err = file_anon("eventfd", &g_eventfd_ops, e, O_RDWR | (flags & O_NONBLOCK), &file);
     if (err != 0) {
         kfree(e);
         return err;

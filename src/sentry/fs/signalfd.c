@@ -276,7 +276,7 @@ static int64_t signalfd_call(int fd, struct uaddr user_mask, uint64_t size, uint
     list_init(&s->pollers);
     s->mask = mask;
     struct file *file;
-    err = file_anon("[signalfd]", &g_signalfd_ops, s, O_RDWR | (flags & O_NONBLOCK), &file);
+    err = file_anon("signalfd", &g_signalfd_ops, s, O_RDWR | (flags & O_NONBLOCK), &file);
     if (err != 0) {
         kfree(s);
         return err;

@@ -203,10 +203,12 @@ static int socket_open(struct socket *s, uint32_t flags, struct file **out_file)
     char label[40];
     fmt_snprintf(label, sizeof(label), "socket:[%llu]", (unsigned long long)inode->ino);
     int err = file_from_inode(inode, label, &g_socket_fops, O_RDWR | flags, out_file);
+    inode_put(inode); /* the file holds its own reference */
     if (err != 0) {
         return err;
     }
     (*out_file)->private = s;
+    (*out_file)->mode |= FMODE_STREAM;
     spin_lock(&s->lock);
     s->file = *out_file;
     spin_unlock(&s->lock);
