@@ -127,12 +127,11 @@ static void cluster_enter(struct vma *v, struct cluster *c) {
             continue;
         }
         uint64_t entry = vma_pte(v, c->pfn + i, PTE_OWN | PTE_ANON);
+        gather_entry(mm, c->pte[i]);
         if ((c->pte[i] & PTE_HOST) != 0) {
-            gather_add(mm, pte_pfn(c->pte[i]), 1);
             *pte = entry | PTE_HOST;
             map_batch_add(&b, va, entry);
         } else {
-            frame_put(pte_pfn(c->pte[i]));
             *pte = entry;
         }
     }

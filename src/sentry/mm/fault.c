@@ -16,8 +16,7 @@
 
 #define STACK_STEP (16 * PAGE_SIZE) /* a stack grows by this at least, where there is room */
 
-/* ---- finding the area
- * ------------------------------------------------------------------------------- */
+/* ---- finding the area ---- */
 
 static bool access_allowed(const struct vma *v, uint32_t access, bool force) {
     uint32_t flags = v->flags;
@@ -102,8 +101,7 @@ int fault_begin(struct mm *mm, uint64_t addr, uint32_t access, bool force, struc
     }
 }
 
-/* ---- mending the page
- * --------------------------------------------------------------------------------- */
+/* ---- mending the page ---- */
 
 /* How many pages next to addr are filled, looking one way and not far. */
 static uint64_t filled_beside(struct mm *mm, uint64_t addr, bool below, uint64_t low,
@@ -239,8 +237,7 @@ int fault_for_kernel(struct mm *mm, uint64_t addr, uint32_t access, bool force) 
     return err;
 }
 
-/* ---- ahead of time
- * --------------------------------------------------------------------------------------- */
+/* ---- ahead of time ---- */
 
 static int populate_area(struct vma *v, uint64_t start, uint64_t end, bool write) {
     write = write && (v->flags & VMA_WRITE) != 0;

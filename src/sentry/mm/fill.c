@@ -46,11 +46,7 @@ static void enter_over(struct enter *e, uint64_t *pte, uint64_t va, uint64_t pfn
         return;
     }
     enter_new(e, pte, va, pfn);
-    if ((old & PTE_HOST) != 0) {
-        gather_add(e->v->mm, pte_pfn(old), 1);
-    } else {
-        frame_put(pte_pfn(old));
-    }
+    gather_entry(e->v->mm, old);
 }
 
 static int visit_enter(struct pt_span *span, void *arg) {

@@ -131,7 +131,8 @@ void mm_fork_end(struct mm *parent) {
 }
 
 int mm_fork(struct mm *parent, struct mm **out_child) {
-    struct mm *child = mm_alloc_like(parent);
+    /* A broken mm's space is not what its entries say: nothing may be copied from it. */
+    struct mm *child = parent->broken ? NULL : mm_alloc_like(parent);
     if (child == NULL) {
         return -ENOMEM;
     }

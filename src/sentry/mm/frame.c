@@ -71,8 +71,7 @@ void frame_init(void) {
     }
 }
 
-/* ---- bitmaps and records
- * ------------------------------------------------------------------------- */
+/* ---- bitmaps and records ---- */
 
 static void bit_set(uint64_t *map, uint64_t i) {
     map[i / 64] |= 1ull << (i % 64);
@@ -196,8 +195,7 @@ static void chunk_publish(uint64_t index, struct chunk *c) {
     g_frames.partial_from = MIN(g_frames.partial_from, index / 64);
 }
 
-/* ---- taking
- * --------------------------------------------------------------------------------------- */
+/* ---- taking ---- */
 
 /* True when the guest holds all the memory that the user gave it. */
 static bool limit_reached(void) {
@@ -406,8 +404,7 @@ int frame_alloc_run_raw(uint64_t count, uint64_t *out_pfn) {
     return take(count, false, out_pfn);
 }
 
-/* ---- giving back
- * ------------------------------------------------------------------------------------ */
+/* ---- giving back ---- */
 
 /* Frees frames without references.  Chunks that became free and are not kept are punched outside
  * the lock. */

@@ -14,7 +14,7 @@
 #include "fs/vfs.h"
 #include "mm/mm.h"
 
-/* ---- page table (pagetable.c) --------------------------------------------------------------- */
+/* ---- page table (pagetable.c) ---- */
 
 #define PTE_PRESENT 1ull
 #define PTE_READ    2ull /* user code may read it; READ, WRITE, EXEC are PROT_BIT_* shifted by one */
@@ -58,7 +58,7 @@ int pt_walk(struct page_table *pt, uint64_t start, uint64_t end, bool create, pt
 uint64_t pt_next_present(struct page_table *pt, uint64_t start, uint64_t end);
 uint64_t pt_next_absent(struct page_table *pt, uint64_t start, uint64_t end);
 
-/* ---- areas (vma.c) --------------------------------------------------------------------------- */
+/* ---- areas (vma.c) ---- */
 
 #define VMA_PROT     (VMA_READ | VMA_WRITE | VMA_EXEC)
 #define VMA_MAY      (VMA_MAY_READ | VMA_MAY_WRITE | VMA_MAY_EXEC)
@@ -114,8 +114,7 @@ bool vma_range_free(struct mm *mm, uint64_t start, uint64_t end);
 /* Cuts at both ends so that areas lie wholly in or out.  First area in the range, or NULL. */
 must_check int vma_isolate(struct mm *mm, uint64_t start, uint64_t end, struct vma **out_first);
 
-/* ---- gather and orders (orders.c); precondition: pt_lock ----------------------------------------
- */
+/* ---- gather and orders (orders.c); precondition: pt_lock ---- */
 
 struct mm_range {
     uint64_t va, page_count;
@@ -129,6 +128,14 @@ struct mm_gather {
 };
 
 void gather_add(struct mm *mm, uint64_t pfn, uint64_t count);
+/* Lets go of the frame of an entry that was replaced: at once when no space can map it. */
+static inline void gather_entry(struct mm *mm, uint64_t pte) {
+    if ((pte & PTE_HOST) != 0 || mm->broken) {
+        gather_add(mm, pte_pfn(pte), 1);
+    } else {
+        frame_put(pte_pfn(pte));
+    }
+}
 /* Takes all gathered frames off; gather_release frees them without a lock. */
 struct gather_block *gather_detach(struct mm *mm);
 void gather_release(struct mm *mm, struct gather_block *blocks);
@@ -171,8 +178,7 @@ static inline void rss_add(struct mm *mm, int64_t pages) {
     }
 }
 
-/* ---- taking pages away (zap.c); takes pt_lock
- * -------------------------------------------------------- */
+/* ---- taking pages away (zap.c); takes pt_lock ---- */
 
 enum {
     ZAP_KEEP_ANON = 1, /* leave private pages (hole punched in a file) */
@@ -180,8 +186,7 @@ enum {
 };
 void mm_zap(struct mm *mm, uint64_t start, uint64_t end, uint32_t mode);
 
-/* ---- filling (fill.c, fault.c, cow.c); precondition: mm->lock read or write, no spinlock
- * ----------------- */
+/* ---- filling (fill.c, fault.c, cow.c); precondition: mm->lock read or write, no spinlock ---- */
 
 /* Frames for all absent pages of [start, end) in an anonymous area.  -ENOMEM when not even the
  * first got one. */
@@ -208,8 +213,7 @@ must_check int fault_for_kernel(struct mm *mm, uint64_t addr, uint32_t access, b
  * asks again. */
 extern uint64_t g_unmap_seq;
 
-/* ---- mapping (map.c, mremap.c); takes what it says
- * ------------------------------------------------------- */
+/* ---- mapping (map.c, mremap.c); takes what it says ---- */
 
 /* Precondition: mm->lock write.  Areas taken out go to `gone`. */
 must_check int mm_unmap_locked(struct mm *mm, uint64_t start, uint64_t end, struct list *gone);

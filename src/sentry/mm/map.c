@@ -24,8 +24,7 @@ struct map_request {
     uint64_t pgoff;
 };
 
-/* ---- limits
- * ------------------------------------------------------------------------------------------ */
+/* ---- limits ---- */
 
 static bool counts_as_data(uint32_t flags) {
     return (flags & (VMA_WRITE | VMA_SHARED | VMA_GROWSDOWN)) == VMA_WRITE;
@@ -64,8 +63,7 @@ static int check_locked(struct mm *mm, uint64_t pages) {
     return -EAGAIN;
 }
 
-/* ---- unmapping
- * --------------------------------------------------------------------------------------- */
+/* ---- unmapping ---- */
 
 int mm_unmap_locked(struct mm *mm, uint64_t start, uint64_t end, struct list *gone) {
     struct vma *v;
@@ -97,8 +95,7 @@ int mm_unmap(struct mm *mm, uint64_t addr, uint64_t len) {
     return err;
 }
 
-/* ---- checks of mmap
- * ---------------------------------------------------------------------------------- */
+/* ---- checks of mmap ---- */
 
 static uint32_t prot_to_vma(uint32_t prot) {
     return ((prot & PROT_READ) != 0 ? VMA_READ : 0) | ((prot & PROT_WRITE) != 0 ? VMA_WRITE : 0) |
@@ -157,8 +154,7 @@ static int check_request(struct map_request *r) {
     return r->file != NULL ? check_file(r) : 0;
 }
 
-/* ---- choosing the address
- * -------------------------------------------------------------------------------- */
+/* ---- choosing the address ---- */
 
 static int choose_fixed(struct mm *mm, const struct map_request *r, struct list *gone) {
     if (!IS_ALIGNED(r->addr, PAGE_SIZE)) {
@@ -194,8 +190,7 @@ static int choose_address(struct mm *mm, struct map_request *r, struct list *gon
     return r->addr != 0 ? 0 : -ENOMEM;
 }
 
-/* ---- mapping
- * ------------------------------------------------------------------------------------------- */
+/* ---- mapping ---- */
 
 static int ask_file_mmap(struct vma *v) {
     struct file *file = v->file;
@@ -299,9 +294,7 @@ int64_t mm_map(struct mm *mm, uint64_t addr, uint64_t len, uint32_t prot, uint32
     return result;
 }
 
-/* ---- brk
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- brk ---- */
 
 static int brk_grow(struct mm *mm, uint64_t from, uint64_t to, struct list *gone) {
     const uint32_t flags = VMA_READ | VMA_WRITE | VMA_MAY | VMA_HEAP | mm->future_flags;

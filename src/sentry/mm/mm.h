@@ -51,7 +51,7 @@ uint64_t frames_used(void);
 uint64_t frames_total(void);
 void frame_init(void);
 
-/* ---- areas ---------------------------------------------------------------------------------- */
+/* ---- areas ---- */
 
 enum {
     VMA_READ = 1u << 0,

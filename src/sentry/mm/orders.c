@@ -108,8 +108,7 @@ void mm_orders_done(struct mm *mm) {
     gather_release(mm, blocks);
 }
 
-/* ---- map
- * ------------------------------------------------------------------------------------------- */
+/* ---- map ---- */
 
 static int visit_clear_host(struct pt_span *span, void *arg) {
     for (uint32_t i = 0; i < span->count; i++) {
@@ -144,8 +143,7 @@ void map_batch_add(struct map_batch *b, uint64_t va, uint64_t pte) {
     b->page_count++;
 }
 
-/* ---- protect
- * ----------------------------------------------------------------------------------------- */
+/* ---- protect ---- */
 
 void protect_batch_flush(struct protect_batch *b) {
     if (b->needed != 0 && b->mm->space != NULL) {
@@ -175,8 +173,7 @@ void protect_batch_add(struct protect_batch *b, uint64_t va, uint32_t prot, bool
     }
 }
 
-/* ---- unmap
- * ------------------------------------------------------------------------------------------- */
+/* ---- unmap ---- */
 
 static bool defer_unmap(struct mm *mm, uint64_t va, uint64_t page_count) {
     if (mm->deferred_count == mm->deferred_cap) {

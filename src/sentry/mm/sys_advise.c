@@ -13,8 +13,7 @@
 #define FREE_AT_ONCE                                                                               \
     (2 * MIB) /* MADV_FREE of less is left alone: the program is about to reuse it */
 
-/* ---- madvise
- * -------------------------------------------------------------------------------------------- */
+/* ---- madvise ---- */
 
 /* Drops the pages: private anonymous ones read as zero afterwards, those of files are asked for
  * anew. */
@@ -143,9 +142,7 @@ int64_t sys_madvise(struct task *t, const struct sysargs *args) {
     return advise(t->mm, start, start + len, advice);
 }
 
-/* ---- msync
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- msync ---- */
 
 /* The next file to write at or after *inout_va, referenced; *inout_va moves past its area. */
 static struct file *next_shared_file(struct mm *mm, uint64_t *inout_va, uint64_t end,
@@ -200,9 +197,7 @@ int64_t sys_msync(struct task *t, const struct sysargs *args) {
     return unmapped;
 }
 
-/* ---- mincore
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- mincore ---- */
 
 #define MINCORE_STEP 256u
 

@@ -157,8 +157,7 @@ size_t user_zero(struct uaddr dst, size_t len) {
     return access_range(&a, dst.v, NULL, len);
 }
 
-/* ---- pins
- * ------------------------------------------------------------------------------------------- */
+/* ---- pins ---- */
 
 /* References the frame of addr, ready for the access. */
 static int pin_page(const struct user_access *a, uint64_t addr, uint64_t *out_pfn) {
@@ -218,8 +217,7 @@ void mm_unpin(struct mm *mm, const struct hal_seg *segs, size_t seg_count) {
     }
 }
 
-/* ---- futex words
- * -------------------------------------------------------------------------------------- */
+/* ---- futex words ---- */
 
 int mm_futex_key(struct uaddr addr, bool shared, struct futex_key *out_key) {
     struct mm *mm = current->mm;

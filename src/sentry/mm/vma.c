@@ -271,8 +271,7 @@ int vma_isolate(struct mm *mm, uint64_t start, uint64_t end, struct vma **out_fi
     return 0;
 }
 
-/* ---- free ranges
- * ------------------------------------------------------------------------------------ */
+/* ---- free ranges ---- */
 
 /* Where the area begins for its lower neighbour: a growing stack keeps a guard gap. */
 static uint64_t guarded_start(const struct vma *v) {

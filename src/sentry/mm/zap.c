@@ -42,7 +42,8 @@ static void zap_flush_unmap(struct zap *z) {
 }
 
 static void zap_entry(struct zap *z, uint64_t va, uint64_t pte) {
-    bool mapped = (pte & PTE_HOST) != 0;
+    /* A broken mm's space may map frames that the entries do not tell of. */
+    bool mapped = (pte & PTE_HOST) != 0 || z->mm->broken;
     if (mapped && (z->mode & ZAP_FINAL) == 0) {
         z->unmap_va = z->unmap_end == 0 ? va : z->unmap_va;
         z->unmap_end = va + PAGE_SIZE;
