@@ -198,8 +198,8 @@ static int ask_file_mmap(struct vma *v) {
         return 0;
     }
     int err = file->ops->mmap(file, v);
-    if (v->file == NULL) {
-        file_put(file); /* became anonymous; the caller's reference remains */
+    if (v->file != file) {
+        file_put(file); /* became anonymous, or another file's; the caller's reference remains */
     }
     return err;
 }

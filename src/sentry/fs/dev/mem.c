@@ -58,6 +58,7 @@ static int zero_mmap(struct file *file, struct vma *vma) {
         vma->file = NULL;
         return 0;
     }
+    vma->pgoff = 0;
     return mm_shared_file(vma->end - vma->start, "/dev/zero", &vma->file);
 }
 
