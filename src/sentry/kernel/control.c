@@ -36,8 +36,7 @@ void control_event(void) {
     control_wake();
 }
 
-/* ---- looking things up -------------------------------------------------------------------------
- */
+/* ---- looking things up ---- */
 
 static struct container *find_container(const char *id) {
     struct container *c;
@@ -61,8 +60,7 @@ static struct control_process *find_process(struct container *c, const char *exe
     return NULL;
 }
 
-/* ---- answers
- * ---------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 struct answer {
     struct moat_ctl_reply reply;
@@ -106,8 +104,7 @@ static void send_exit(struct control_process *cp) {
     }
 }
 
-/* ---- CREATE, START, EXEC
- * --------------------------------------------------------------------------------- */
+/* ---- CREATE, START, EXEC ---- */
 
 static int setup_root(struct container *c, const struct ctl_create *msg, struct moat_ctl_reply *r) {
     const struct moat_ctl_create *f = msg->fixed;
@@ -270,8 +267,7 @@ static int do_start(struct container *c, struct moat_ctl_reply *r) {
     return 0;
 }
 
-/* ---- the small requests
- * ---------------------------------------------------------------------------------------- */
+/* ---- the small requests ---- */
 
 static int do_signal(struct container *c, const struct moat_ctl_signal *m,
                      struct moat_ctl_reply *r) {
@@ -376,9 +372,7 @@ static int ref_request(const void *buf, size_t len, uint32_t type, struct answer
     return container_request(buf, type, c, a);
 }
 
-/* ---- the task
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- the task ---- */
 
 static void handle_message(const void *buf, size_t len, const int *hfds, uint32_t hfd_count,
                            struct answer *a) {

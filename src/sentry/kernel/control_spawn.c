@@ -50,8 +50,7 @@ void control_process_exited(struct control_process *cp, int32_t status) {
     control_process_put(cp);
 }
 
-/* ---- in the new task
- * -------------------------------------------------------------------------------- */
+/* ---- in the new task ---- */
 
 static int failed(struct control_process *cp, int err, const char *format, const char *what) {
     cp->error = err;
@@ -193,8 +192,7 @@ static void process_main(void *arg) {
     task_user_loop(t);
 }
 
-/* ---- what the message says
- * ------------------------------------------------------------------------------ */
+/* ---- what the message says ---- */
 
 /* argv and envp as one block of strings and one of pointers. */
 static int copy_strings(struct control_process *cp, const struct ctl_create *msg) {
@@ -303,8 +301,7 @@ static int make_stdio(struct control_process *cp, struct files *files, const str
     return err < 0 ? err : 0;
 }
 
-/* ---- the new task
- * ------------------------------------------------------------------------------------------- */
+/* ---- the new task ---- */
 
 /* Number, session, group, and a place in the container's table.  There is no parent: ppid is 0. */
 static int publish(struct control_process *cp, struct task *t) {

@@ -31,8 +31,7 @@ int wait_code(int32_t status, int32_t *out_value) {
     return CLD_EXITED;
 }
 
-/* ---- what a thread holds ------------------------------------------------------------------------
- */
+/* ---- what a thread holds ---- */
 
 static void give_up_signals(struct task *t) {
     struct process *p = t->process;
@@ -86,8 +85,7 @@ static void give_up_files(struct task *t) {
     }
 }
 
-/* ---- reaping
- * ----------------------------------------------------------------------------------------- */
+/* ---- reaping ---- */
 
 void process_unlink(struct process *p) {
     struct container *c = p->container;
@@ -150,8 +148,7 @@ static bool notify_parent(struct process *p) {
     return auto_reap;
 }
 
-/* ---- the family
- * ----------------------------------------------------------------------------------------- */
+/* ---- the family ---- */
 
 static struct process *find_reaper(struct process *p) {
     for (struct process *a = p->parent; a != NULL; a = a->parent) {
@@ -259,8 +256,7 @@ static bool leave_process(struct task *t, struct list *reaped) {
     return last;
 }
 
-/* ---- the end of a container's init
- * ------------------------------------------------------------------------- */
+/* ---- the end of a container's init ---- */
 
 void container_kill(struct container *c, struct process *except) {
     uint64_t key = 1;
@@ -309,9 +305,7 @@ static void end_container(struct process *p) {
                       BLOCK_UNINTERRUPTIBLE); /* never fails */
 }
 
-/* ---- the doors
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- the doors ---- */
 
 /* What goes with the last thread while the process is still whole. */
 static void last_thread(struct process *p) {

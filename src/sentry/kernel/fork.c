@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fork(2), vfork(2), clone(2), clone3(2).
+ * Making tasks and processes out of the caller (clone(2)).
  *
  * A child is put together while nobody else knows it (copy_*), gets its user context from the
  * platform, then its number and its place in the tree under g_tasklist_lock, and runs.  Every step
@@ -9,6 +9,7 @@
 #include "base/string.h"
 #include "fs/vfs.h"
 #include "kernel/container.h"
+#include "kernel/fork.h"
 #include "kernel/kmalloc.h"
 #include "kernel/process.h"
 #include "kernel/task.h"
@@ -28,22 +29,13 @@
      CLONE_NEWNET | CLONE_NEWTIME)
 #define THREADS_MAX 30000u /* of one container */
 
-struct kclone {
-    uint64_t flags;
-    uint64_t exit_signal;
-    struct uaddr pidfd, parent_tid, child_tid;
-    uint64_t stack; /* new stack pointer, 0: the parent's */
-    uint64_t tls;
-};
-
 struct vfork {
     struct refcount ref;
     uint32_t done; /* atomic */
     struct waitq wait;
 };
 
-/* ---- vfork ------------------------------------------------------------------------------------
- */
+/* ---- vfork ---- */
 
 static struct vfork *vfork_create(void) {
     struct vfork *v = kzalloc(sizeof(*v));
@@ -84,8 +76,7 @@ static void vfork_wait(struct vfork *v) {
     vfork_put(v);
 }
 
-/* ---- arguments --------------------------------------------------------------------------------
- */
+/* ---- arguments ---- */
 
 static int check_flags(struct task *t, const struct kclone *a) {
     uint64_t f = a->flags;
@@ -119,8 +110,7 @@ static int check_limits(struct task *t) {
     return t->process->container->thread_count >= THREADS_MAX ? -EAGAIN : 0;
 }
 
-/* ---- the child's parts -------------------------------------------------------------------------
- */
+/* ---- the child's parts ---- */
 
 static void copy_own_fields(struct task *t, struct task *child, const struct kclone *a) {
     memcpy(child->comm, t->comm, sizeof(child->comm));
@@ -300,8 +290,7 @@ static void discard(struct task *child) {
     task_put(child);
 }
 
-/* ---- the child's place
- * ---------------------------------------------------------------------------- */
+/* ---- the child's place ---- */
 
 /* A kill, a stop or an execve of another thread that is under way goes first. */
 static int may_publish(struct task *t) {
@@ -419,7 +408,7 @@ static int64_t start(struct task *t, struct task *child, const struct kclone *a,
     return tid;
 }
 
-static int64_t do_clone(struct task *t, const struct kclone *a) {
+int64_t do_clone(struct task *t, const struct kclone *a) {
     int pidfd = -1;
     int err = check_flags(t, a);
 
@@ -457,101 +446,4 @@ static int64_t do_clone(struct task *t, const struct kclone *a) {
         return err;
     }
     return start(t, child, a, pidfd);
-}
-
-/* ---- the calls
- * ----------------------------------------------------------------------------------- */
-
-int64_t sys_fork(struct task *t, const struct sysargs *args) {
-    struct kclone a = {.exit_signal = SIGCHLD};
-
-    return do_clone(t, &a);
-}
-
-int64_t sys_vfork(struct task *t, const struct sysargs *args) {
-    struct kclone a = {.flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGCHLD};
-
-    return do_clone(t, &a);
-}
-
-/* Argument order of x86-64 (clone(2)): flags, stack, parent_tid, child_tid, tls. */
-int64_t sys_clone(struct task *t, const struct sysargs *args) {
-    uint64_t flags = args->a[0] & UINT32_MAX;
-    struct kclone a = {
-        .flags = flags & ~(uint64_t)(CSIGNAL | CLONE_DETACHED),
-        .exit_signal = flags & CSIGNAL,
-        .stack = args->a[1],
-        .pidfd = uaddr_of(args->a[2]),
-        .parent_tid = uaddr_of(args->a[2]),
-        .child_tid = uaddr_of(args->a[3]),
-        .tls = args->a[4],
-    };
-
-    if ((flags & CLONE_PIDFD) != 0 && (flags & (CLONE_PARENT_SETTID | CLONE_DETACHED)) != 0) {
-        return -EINVAL;
-    }
-    if (a.exit_signal > NSIG_MAX) {
-        return -EINVAL;
-    }
-    return do_clone(t, &a);
-}
-
-/* Copies struct clone_args of whatever size (clone3(2)): what we do not know must be zero. */
-static int copyin_clone_args(struct uaddr addr, uint64_t size, struct clone_args *out) {
-    char rest[64];
-
-    memset(out, 0, sizeof(*out));
-    if (size < CLONE_ARGS_SIZE_VER0) {
-        return -EINVAL;
-    }
-    if (size > PAGE_SIZE) {
-        return -E2BIG;
-    }
-    if (copyin(out, addr, MIN(size, sizeof(*out))) != 0) {
-        return -EFAULT;
-    }
-    for (uint64_t off = sizeof(*out); off < size; off += sizeof(rest)) {
-        size_t len = MIN(sizeof(rest), size - off);
-        if (copyin(rest, uaddr_add(addr, off), len) != 0) {
-            return -EFAULT;
-        }
-        for (size_t i = 0; i < len; i++) {
-            if (rest[i] != 0) {
-                return -E2BIG;
-            }
-        }
-    }
-    return 0;
-}
-
-int64_t sys_clone3(struct task *t, const struct sysargs *args) {
-    struct clone_args in;
-    uint64_t sp = 0;
-    int err = copyin_clone_args(uaddr_of(args->a[0]), args->a[1], &in);
-
-    if (err != 0) {
-        return err;
-    }
-    if ((in.flags & (CSIGNAL | CLONE_DETACHED | CLONE_INTO_CGROUP)) != 0 || (in.flags >> 34) != 0 ||
-        in.exit_signal > NSIG_MAX || (in.stack == 0) != (in.stack_size == 0) ||
-        ((in.flags & (CLONE_THREAD | CLONE_PARENT)) != 0 && in.exit_signal != 0)) {
-        return -EINVAL;
-    }
-    if (in.set_tid != 0 || in.set_tid_size != 0) {
-        return -EPERM;
-    }
-    if (in.stack != 0 &&
-        (ckd_add(&sp, in.stack, in.stack_size) || sp > platform_info()->user_end)) {
-        return -EINVAL;
-    }
-    struct kclone a = {
-        .flags = in.flags,
-        .exit_signal = in.exit_signal,
-        .stack = sp,
-        .pidfd = uaddr_of(in.pidfd),
-        .parent_tid = uaddr_of(in.parent_tid),
-        .child_tid = uaddr_of(in.child_tid),
-        .tls = in.tls,
-    };
-    return do_clone(t, &a);
 }

@@ -41,8 +41,7 @@ bool signal_work_pending(struct task *t) {
     return (atomic_load_relaxed(&t->flags) & WORK_FLAGS) != 0;
 }
 
-/* ---- stopping ---------------------------------------------------------------------------------
- */
+/* ---- stopping ---- */
 
 void notify_parent_stop(struct process *p, int code) {
     struct ksiginfo info = {.signo = SIGCHLD, .code = code};
@@ -137,8 +136,7 @@ static void start_stop(struct process *p, int signo) {
     }
 }
 
-/* ---- one signal ---------------------------------------------------------------------------------
- */
+/* ---- one signal ---- */
 
 /* The default action of `signo`.  Does not return when it ends the process. */
 static void act_default(struct task *t, int signo) {

@@ -129,6 +129,12 @@ int signal_dequeue_locked(struct task *t, sigset64 set, struct ksiginfo *out_inf
 void signal_altstack_restore(struct task *t, const struct sigaltstack64 *ss);
 /* Ends a temporary mask. */
 void signal_mask_restore(struct task *t);
+/* The handler of `signo` now: SIG_HANDLER_DFL, _IGN or an address. */
+#define SIG_HANDLER_DFL 0ull
+#define SIG_HANDLER_IGN 1ull
+uint64_t signal_handler(struct process *p, int signo);
+/* Marks `t` and ends its sleep or has it trap; sig_lock held. */
+void signal_wake(struct task *t);
 /* Does the handler table leave `signo` to its default / ignore it? */
 bool signal_default_ignored(int signo);
 

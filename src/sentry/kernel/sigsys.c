@@ -192,7 +192,7 @@ int64_t sys_rt_sigtimedwait(struct task *t, const struct sysargs *args) {
     return signo;
 }
 
-/* ---- sigaltstack(2) ------------------------------------------------------------------------- */
+/* ---- sigaltstack(2) ---- */
 
 static bool sp_on_altstack(const struct task *t, uint64_t sp) {
     const struct sigaltstack64 *a = &t->altstack;

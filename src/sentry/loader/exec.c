@@ -105,8 +105,7 @@ static int image_load(struct exec_image *img) {
     return err == 0 ? stack_build(img) : err;
 }
 
-/* ---- the trade
- * ----------------------------------------------------------------------------------- */
+/* ---- the trade ---- */
 
 static void swap_memory(struct task *t, struct mm *mm, struct platform_thread *thread) {
     struct platform_thread *old_thread = t->pthread;
@@ -238,8 +237,7 @@ static int run_image(struct exec_image *img) {
     return err;
 }
 
-/* ---- the doors
- * -------------------------------------------------------------------------------------- */
+/* ---- the doors ---- */
 
 static struct exec_image *image_alloc(struct task *t, const char *filename) {
     struct exec_image *img = kzalloc(sizeof(*img));
