@@ -33,10 +33,9 @@ static int visit_child(struct pt_span *span, void *arg) {
     return 0;
 }
 
-/* Takes the right to write from private entries and counts the references.  Returns how many there
- * are. */
-static int64_t share_entries(struct pt_span *span, struct fork_copy *f) {
-    bool private = vma_is_private(f->v);
+/* One more reference for each of the entries' frames, run by run; how many there are. */
+static int64_t reference_entries(const struct pt_span *span) {
+    uint64_t pfn = 0, run = 0;
     int64_t present = 0;
     for (uint32_t i = 0; i < span->count; i++) {
         uint64_t pte = span->pte[i];
@@ -44,18 +43,32 @@ static int64_t share_entries(struct pt_span *span, struct fork_copy *f) {
             continue;
         }
         present++;
-        frame_get(pte_pfn(pte));
-        if (!private) {
+        if (run == 0 || pfn + run != pte_pfn(pte)) {
+            frame_get_run(pfn, run);
+            pfn = pte_pfn(pte);
+            run = 0;
+        }
+        run++;
+    }
+    frame_get_run(pfn, run);
+    return present;
+}
+
+/* Takes the right to write from private entries. */
+static void share_entries(struct pt_span *span, struct fork_copy *f) {
+    bool writable = (f->v->flags & VMA_WRITE) != 0;
+    for (uint32_t i = 0; i < span->count; i++) {
+        uint64_t old = span->pte[i];
+        if (old == 0) {
             continue;
         }
-        bool could_write = (pte & PTE_WRITE) != 0;
-        pte &= ~(PTE_OWN | PTE_WRITE);
+        uint64_t pte = old & ~(PTE_OWN | PTE_WRITE);
         span->pte[i] = pte;
-        if ((pte & PTE_HOST) != 0 && (f->v->flags & VMA_WRITE) != 0) {
-            protect_batch_add(&f->protects, span->va + i * PAGE_SIZE, pte_prot(pte), could_write);
+        if ((pte & PTE_HOST) != 0 && writable) {
+            protect_batch_add(&f->protects, span->va + i * PAGE_SIZE, pte_prot(pte),
+                              (old & PTE_WRITE) != 0);
         }
     }
-    return present;
 }
 
 static void unshare_entries(const struct pt_span *span) {
@@ -68,9 +81,12 @@ static void unshare_entries(const struct pt_span *span) {
 
 static int visit_parent(struct pt_span *span, void *arg) {
     struct fork_copy *f = arg;
-    int64_t present = share_entries(span, f);
+    int64_t present = reference_entries(span);
     if (present == 0) {
         return 0;
+    }
+    if (vma_is_private(f->v)) {
+        share_entries(span, f);
     }
     uint64_t end = span->va + span->count * PAGE_SIZE;
     int err = pt_walk(f->child->pt, span->va, end, true, visit_child, span->pte);

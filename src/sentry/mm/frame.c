@@ -448,10 +448,30 @@ bool frame_is_window(uint64_t pfn) {
     return pfn >= hal_memory()->window_base;
 }
 
-void frame_get(uint64_t pfn) {
-    if (!frame_is_window(pfn)) {
-        (void)atomic_fetch_add(frame_refs_ptr(pfn), 1u); /* the old count is of no use */
+/* The counts of a run's frames that lie in one chunk; *inout_count is cut to them. */
+static uint32_t *refs_in_chunk(uint64_t pfn, uint64_t *inout_count) {
+    uint32_t *refs = frame_refs_ptr(pfn);
+    *inout_count = MIN(*inout_count, CHUNK_FRAMES - (pfn & (CHUNK_FRAMES - 1)));
+    return refs;
+}
+
+void frame_get_run(uint64_t pfn, uint64_t count) {
+    if (frame_is_window(pfn)) {
+        return;
     }
+    while (count > 0) {
+        uint64_t n = count;
+        uint32_t *refs = refs_in_chunk(pfn, &n);
+        for (uint64_t i = 0; i < n; i++) {
+            (void)atomic_fetch_add(&refs[i], 1u); /* the old count is of no use */
+        }
+        pfn += n;
+        count -= n;
+    }
+}
+
+void frame_get(uint64_t pfn) {
+    frame_get_run(pfn, 1);
 }
 
 uint32_t frame_refs(uint64_t pfn) {
@@ -460,8 +480,7 @@ uint32_t frame_refs(uint64_t pfn) {
 
 /* Drops a reference; true when it was the last.  Whoever holds the only one needs no locked
  * instruction. */
-static bool drop_ref(uint64_t pfn) {
-    uint32_t *refs = frame_refs_ptr(pfn);
+static bool drop_ref(uint32_t *refs) {
     uint32_t n = atomic_load(refs);
     kassert(n != 0);
     if (n == 1) {
@@ -475,17 +494,23 @@ void frame_put_run(uint64_t pfn, uint64_t count) {
     if (frame_is_window(pfn)) {
         return;
     }
-    uint64_t run = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        if (drop_ref(pfn + i)) {
-            run++;
-        } else if (run > 0) {
-            free_run(pfn + i - run, run);
-            run = 0;
+    uint64_t run = 0; /* frames before pfn that nobody refers to any more */
+    while (count > 0) {
+        uint64_t n = count;
+        uint32_t *refs = refs_in_chunk(pfn, &n);
+        for (uint64_t i = 0; i < n; i++) {
+            if (drop_ref(&refs[i])) {
+                run++;
+            } else if (run > 0) {
+                free_run(pfn + i - run, run);
+                run = 0;
+            }
         }
+        pfn += n;
+        count -= n;
     }
     if (run > 0) {
-        free_run(pfn + count - run, run);
+        free_run(pfn - run, run);
     }
 }
 

@@ -40,6 +40,7 @@ must_check int frame_alloc_run(uint64_t count, uint64_t *out_pfn);
 must_check int frame_alloc_run_raw(uint64_t count, uint64_t *out_pfn);
 #define FRAME_RUN_MAX (1ull << 18) /* 1 GiB */
 void frame_get(uint64_t pfn);
+void frame_get_run(uint64_t pfn, uint64_t count);
 void frame_put(uint64_t pfn);
 void frame_put_run(uint64_t pfn, uint64_t count);
 uint32_t frame_refs(uint64_t pfn);

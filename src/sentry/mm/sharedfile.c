@@ -91,9 +91,7 @@ static int shared_map_pages(struct file *file, uint64_t pgoff, uint64_t want, bo
         uint64_t skip = pgoff - x->page;
         *out_pfn = x->pfn + skip;
         *out_count = MIN(want, x->count - skip);
-        for (uint64_t i = 0; i < *out_count; i++) {
-            frame_get(*out_pfn + i);
-        }
+        frame_get_run(*out_pfn, *out_count);
     }
     mutex_unlock(&m->lock);
     return err;
