@@ -50,8 +50,8 @@ static void seed_hashes(void) {
 /* Every filesystem but tmpfs, which the VFS itself needs and registers. */
 static void filesystems_register(void) {
     static const struct fs_type *const types[] = {
-        &g_proc_type, &g_sysfs_type,  &g_devtmpfs_type, &g_devpts_type,
-        &g_fuse_type, &g_mqueue_type, &g_cgroup2_type,
+        &g_proc_type, &g_sysfs_type,   &g_devtmpfs_type, &g_devpts_type,
+        &g_fuse_type, &g_overlay_type, &g_mqueue_type,   &g_cgroup2_type,
     };
     for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
         fs_register(types[i]);
