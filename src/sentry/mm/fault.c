@@ -154,6 +154,14 @@ static int fault_file(struct vma *v, uint64_t addr, bool write) {
     uint64_t start = MAX(ALIGN_DOWN(addr, 16 * PAGE_SIZE), v->start);
     uint64_t end = MIN(start + AROUND_PAGES * PAGE_SIZE, v->end);
     uint64_t filled = start;
+    if (vma_is_shared_memory(v)) {
+        /* Memory like any other: by whole blocks, writable at once. */
+        uint64_t block = ALIGN_DOWN(addr, 2 * MIB);
+        start = MAX(block, v->start);
+        end = MIN(block + 2 * MIB, v->end);
+        int failed = fill_file(v, start, end, true, &filled);
+        return failed != 0 || filled <= addr ? fill_file(v, addr, end, true, &filled) : 0;
+    }
     if (write) {
         return fill_file(v, addr, MIN(addr + 16 * PAGE_SIZE, v->end), true, &filled);
     }

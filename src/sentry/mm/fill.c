@@ -232,9 +232,13 @@ void mm_fill_eager_file(struct vma *v, uint64_t start, uint64_t end) {
                     ? end
                     : start; /* or mapped from the file, as far as it goes */
     }
+    bool own = vma_is_shared_memory(v);
+    if (own && end - start > EAGER_MAX) {
+        return;
+    }
     for (int i = 0; i < EAGER_FILE_RUNS && start < end; i++) {
         uint64_t filled = start;
-        if (fill_file(v, start, end, false, &filled) != 0 ||
+        if (fill_file(v, start, end, own, &filled) != 0 ||
             (filled - start) >> PAGE_SHIFT < EAGER_RUN_MIN) {
             return;
         }

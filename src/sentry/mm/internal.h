@@ -186,6 +186,9 @@ enum {
 };
 void mm_zap(struct mm *mm, uint64_t start, uint64_t end, uint32_t mode);
 
+/* The area is over mm_shared_file memory: writing needs no announcement. */
+bool vma_is_shared_memory(const struct vma *v);
+
 /* ---- filling (fill.c, fault.c, cow.c); precondition: mm->lock read or write, no spinlock ---- */
 
 /* Frames for all absent pages of [start, end) in an anonymous area.  -ENOMEM when not even the

@@ -15,6 +15,7 @@
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
 #include "kernel/task.h"
+#include "mm/shm.h"
 
 #define MMAP_RANDOM_BITS 24u /* pages: 64 GiB of spread */
 #define STACK_ROOM_MIN   (128ull * MIB)
@@ -24,6 +25,7 @@ uint64_t g_user_start, g_user_end;
 void mm_init(void) {
     g_user_start = platform_info()->user_start;
     g_user_end = platform_info()->user_end;
+    shm_init();
 }
 
 /* Where the stack ends and mappings begin: spread at random, with room for the stack's limit

@@ -176,6 +176,10 @@ static const struct file_ops g_shared_ops = {
     .fallocate = shared_fallocate,
 };
 
+bool vma_is_shared_memory(const struct vma *v) {
+    return v->file != NULL && v->file->ops == &g_shared_ops && !vma_is_private(v);
+}
+
 int mm_shared_file(uint64_t len, const char *label, struct file **out_file) {
     struct shared_mem *m = kzalloc(sizeof(*m));
     if (m == NULL) {
