@@ -138,7 +138,7 @@ __attribute__((unused)) static void harness_run(const char *name, void (*fn)(voi
 #define RUN(fn)     harness_run(#fn, fn)
 #define TEST_MAIN_END return g_tests_failed != 0
 
-/* ---- small helpers ---------------------------------------------------------------------------------- */
+/* ---- small helpers ---------------------------------------------------------------------- */
 
 __attribute__((unused)) static int64_t now_ms(void) {
     struct timespec ts;

@@ -29,8 +29,7 @@ struct epoll_waiter {
     struct task *task;
 };
 
-/* ---- waking -----------------------------------------------------------------------------------
- */
+/* ---- waking ----------------------------------------------------------------------------- */
 
 /* Wakes the pollers of a set from inside another queue's wake-up.  The order of the two queues is
  * the order of the sets, which has no circles. */
@@ -64,8 +63,7 @@ void epoll_set_wake_one(struct epoll_set *set) {
     }
 }
 
-/* ---- delivery ---------------------------------------------------------------------------------
- */
+/* ---- delivery --------------------------------------------------------------------------- */
 
 struct epoll_batch {
     uint32_t count;
@@ -224,8 +222,7 @@ static int64_t epoll_wait_loop(struct epoll_set *set, struct uaddr events, uint3
     }
 }
 
-/* ---- the file ---------------------------------------------------------------------------------
- */
+/* ---- the file --------------------------------------------------------------------------- */
 
 void epoll_set_put(struct epoll_set *set) {
     if (ref_put(&set->ref)) {
@@ -294,8 +291,7 @@ static int64_t epoll_create_file(bool cloexec) {
     return fd;
 }
 
-/* ---- system calls -----------------------------------------------------------------------------
- */
+/* ---- system calls ----------------------------------------------------------------------- */
 
 int64_t sys_epoll_create(struct task *t, const struct sysargs *args) {
     return (int32_t)args->a[0] <= 0 ? -EINVAL : epoll_create_file(false);

@@ -15,8 +15,7 @@
 struct spinlock g_epoll_lock = SPINLOCK_INIT(RANK_EPOLL);
 uint32_t g_epoll_item_count;
 
-/* ---- tree -------------------------------------------------------------------------------------
- */
+/* ---- tree ------------------------------------------------------------------------------- */
 
 static int epoll_item_compare(const struct file *file, int fd, const struct epoll_item *item) {
     if (file != item->file) {
@@ -49,8 +48,7 @@ static void epoll_item_insert(struct epoll_set *set, struct epoll_item *item) {
     rb_insert(&set->items, parent, slot, &item->node);
 }
 
-/* ---- wake-ups ---------------------------------------------------------------------------------
- */
+/* ---- wake-ups --------------------------------------------------------------------------- */
 
 /* Puts the item on the ready list and tells who waits for the set. */
 static void epoll_item_mark_ready(struct epoll_item *item, bool nested) {
@@ -96,8 +94,7 @@ uint32_t epoll_item_poll(struct epoll_item *item) {
     return wanted == 0 ? 0 : vfs_poll(item->file, NULL) & wanted;
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------- */
 
 static uint32_t epoll_effective_events(uint32_t events) {
     return events | EPOLLERR | EPOLLHUP;
@@ -237,8 +234,7 @@ void epoll_file_released(struct file *file) {
     }
 }
 
-/* ---- sets that watch sets -----------------------------------------------------------------------
- */
+/* ---- sets that watch sets --------------------------------------------------------------- */
 
 static uint64_t g_epoll_walk; /* guarded by g_epoll_lock */
 

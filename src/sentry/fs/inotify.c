@@ -12,8 +12,7 @@
 
 uint32_t g_fsnotify_watches;
 
-/* ---- queues -----------------------------------------------------------------------------------
- */
+/* ---- queues ----------------------------------------------------------------------------- */
 
 /* An event equal to the last one in the queue adds nothing: inotify(7). */
 static bool inotify_repeats_last(const struct inotify *in, int32_t wd, uint32_t mask,
@@ -70,8 +69,7 @@ void inotify_queue(struct inotify *in, int32_t wd, uint32_t mask, uint32_t cooki
     waitq_wake(&in->waitq, POLLIN | POLLRDNORM);
 }
 
-/* ---- watches ----------------------------------------------------------------------------------
- */
+/* ---- watches ---------------------------------------------------------------------------- */
 
 void inotify_watch_put(struct inotify_watch *w) {
     if (ref_put(&w->ref)) {

@@ -17,8 +17,7 @@
 
 static uint32_t g_inotify_instances; /* atomic */
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading ---------------------------------------------------------------------------- */
 
 /* Takes the first event if it fits `room`: NULL and *out_err 0 when there is none, -EINVAL when it
  * does not fit. */
@@ -101,8 +100,7 @@ static int64_t inotify_ioctl(struct file *file, uint32_t request, struct uaddr a
     return copyout(arg, &bytes, sizeof(bytes));
 }
 
-/* ---- watches ----------------------------------------------------------------------------------
- */
+/* ---- watches ---------------------------------------------------------------------------- */
 
 static struct inotify_watch *inotify_watch_get(struct inotify *in, int32_t wd) {
     spin_lock(&in->lock);
@@ -202,8 +200,7 @@ static int inotify_add(struct inotify *in, struct inode *inode, uint32_t mask) {
     return result;
 }
 
-/* ---- instances --------------------------------------------------------------------------------
- */
+/* ---- instances -------------------------------------------------------------------------- */
 
 static void inotify_release(struct file *file) {
     struct inotify *in = file->private;

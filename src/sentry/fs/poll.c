@@ -18,7 +18,7 @@
 #include <asm/errno.h>
 #include <asm/resource.h>
 
-/* ---- deadlines and masks -------------------------------------------------------------------- */
+/* ---- deadlines and masks ---------------------------------------------------------------- */
 
 int poll_deadline_relative(int64_t sec, int64_t nsec, uint64_t *out_deadline_ns) {
     if (sec < 0 || nsec < 0 || nsec >= (int64_t)NSEC_PER_SEC) {
@@ -83,8 +83,7 @@ void poll_sigmask_leave(struct task *t, bool interrupted) {
     }
 }
 
-/* ---- the waiters of one call ------------------------------------------------------------------
- */
+/* ---- the waiters of one call ------------------------------------------------------------ */
 
 #define POLL_INLINE_WAITERS 12
 #define POLL_CHUNK_WAITERS  64
@@ -205,8 +204,7 @@ int64_t poll_items_wait(struct poll_item *items, uint32_t count, uint64_t deadli
     return result;
 }
 
-/* ---- poll(2) -----------------------------------------------------------------------------------
- */
+/* ---- poll(2) ---------------------------------------------------------------------------- */
 
 #define POLL_INLINE_ITEMS 12
 

@@ -39,8 +39,7 @@ static sigset64 signalfd_mask(struct signalfd *s) {
     return atomic_load(&s->mask);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading ---------------------------------------------------------------------------- */
 
 /* The fields that each origin of a signal fills: signalfd(2). */
 static void signalfd_fill(struct signalfd_siginfo *out, const struct ksiginfo *in) {
@@ -138,8 +137,7 @@ static int64_t signalfd_read(struct file *file, struct iov_iter *to, uint64_t *p
     return done;
 }
 
-/* ---- polling ----------------------------------------------------------------------------------
- */
+/* ---- polling ---------------------------------------------------------------------------- */
 
 /* Takes the pollers of which only our reference is left; their queues have no waiters any more but
  * those of this file's own epoll items, which is why a queue with waiters stays. */
@@ -231,8 +229,7 @@ static const struct file_ops g_signalfd_ops = {
     .show_fdinfo = signalfd_show_fdinfo,
 };
 
-/* ---- the calls --------------------------------------------------------------------------------
- */
+/* ---- the calls -------------------------------------------------------------------------- */
 
 static int signalfd_change(int fd, sigset64 mask) {
     struct file *file = fd_get(fd, false);

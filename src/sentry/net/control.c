@@ -17,8 +17,7 @@
 #define CONTROL_INLINE 256u
 #define RIGHTS_MAX     253u /* unix(7): SCM_MAX_FD */
 
-/* ---- sending
- * ---------------------------------------------------------------------------------------- */
+/* ---- sending ---------------------------------------------------------------------------- */
 
 static int control_add_rights(struct sock_msg *m, const int32_t *fds, uint32_t count) {
     uint32_t old = m->rights != NULL ? m->rights->count : 0;
@@ -135,8 +134,7 @@ int control_parse(struct socket *s, struct uaddr control, uint64_t len, struct s
     return err;
 }
 
-/* ---- receiving
- * --------------------------------------------------------------------------------------- */
+/* ---- receiving -------------------------------------------------------------------------- */
 
 struct control_writer {
     struct uaddr at;

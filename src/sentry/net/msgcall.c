@@ -14,8 +14,7 @@
 
 #define MSG_INLINE_VECS 8u
 
-/* ---- one buffer
- * ------------------------------------------------------------------------------------- */
+/* ---- one buffer ------------------------------------------------------------------------- */
 
 int64_t sys_sendto(struct task *t, const struct sysargs *args) {
     struct socket *s;
@@ -64,8 +63,7 @@ int64_t sys_recvfrom(struct task *t, const struct sysargs *args) {
     return result;
 }
 
-/* ---- message headers
- * -------------------------------------------------------------------------------- */
+/* ---- message headers -------------------------------------------------------------------- */
 
 struct msg_vecs {
     struct kiovec inline_vecs[MSG_INLINE_VECS];
@@ -229,8 +227,7 @@ int64_t sys_recvmsg(struct task *t, const struct sysargs *args) {
     return result;
 }
 
-/* ---- several messages
- * -------------------------------------------------------------------------------- */
+/* ---- several messages ------------------------------------------------------------------- */
 
 static int mmsg_store_len(struct uaddr entry, int64_t len) {
     uint32_t value = (uint32_t)len;

@@ -53,8 +53,7 @@ const struct netdev *netdev_by_name(const char *name) {
     return NULL;
 }
 
-/* ---- ioctls
- * -------------------------------------------------------------------------------------------- */
+/* ---- ioctls ----------------------------------------------------------------------------- */
 
 struct user_ifreq {
     char name[NETDEV_NAME_MAX];

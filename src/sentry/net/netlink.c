@@ -37,8 +37,7 @@ static struct netlink_sock *netlink_of(struct socket *s) {
     return container_of(s, struct netlink_sock, s);
 }
 
-/* ---- addresses
- * ------------------------------------------------------------------------------------------ */
+/* ---- addresses -------------------------------------------------------------------------- */
 
 static bool netlink_port_used(uint32_t port) {
     struct netlink_sock *n;
@@ -111,8 +110,7 @@ static int netlink_getname(struct socket *s, bool peer, struct sock_addr *out) {
     return 0;
 }
 
-/* ---- replies
- * ---------------------------------------------------------------------------------------------- */
+/* ---- replies ---------------------------------------------------------------------------- */
 
 /* One datagram being written: messages one after the other. */
 struct netlink_reply {
@@ -255,9 +253,7 @@ static void reply_error(struct netlink_reply *r, const struct nlmsghdr *request,
     }
 }
 
-/* ---- requests
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- requests --------------------------------------------------------------------------- */
 
 static void route_dump_links(struct netlink_reply *r, const struct nlmsghdr *request,
                              uint32_t port) {
@@ -413,9 +409,7 @@ static int64_t netlink_send(struct socket *s, struct sock_msg *m) {
     return err != 0 ? err : (int64_t)len;
 }
 
-/* ---- the rest
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- the rest --------------------------------------------------------------------------- */
 
 static uint32_t netlink_poll(struct socket *s, struct poll_table *table) {
     return stream_poll(s, table) & ~(uint32_t)POLLHUP;

@@ -64,9 +64,17 @@ void sock_buf_free(struct sock_buf *b) {
         sock_rights_discard(b->rights);
     }
     sock_name_put(b->from);
-    sock_pay_back(b->owner, b->charge);
-    socket_put(b->owner);
+    sock_buf_disown(b);
     kfree(b);
+}
+
+void sock_buf_disown(struct sock_buf *b) {
+    struct socket *owner = b->owner;
+    if (owner != NULL) {
+        b->owner = NULL;
+        sock_pay_back(owner, b->charge);
+        socket_put(owner);
+    }
 }
 
 void sock_bufs_free(struct list *bufs) {

@@ -14,11 +14,12 @@
 /* Families the kernel serves; others answer EAFNOSUPPORT. */
 static const struct sock_family *const g_families[] = {
     &g_unix_family,
+    &g_inet_family,
+    &g_inet6_family,
     &g_netlink_family,
 };
 
-/* ---- shared with the message calls
- * ------------------------------------------------------------------ */
+/* ---- shared with the message calls ------------------------------------------------------ */
 
 struct file *sock_file_get(uint64_t fd, struct socket **out, int *out_err) {
     struct file *file = fd_get((int32_t)fd, false);
@@ -58,8 +59,7 @@ int sock_addr_out(const struct sock_addr *addr, uint64_t user, uint64_t user_len
     return err != 0 ? err : copyout(uaddr_of(user_len), &addr->len, sizeof(addr->len));
 }
 
-/* ---- socket, socketpair
- * --------------------------------------------------------------------------------- */
+/* ---- socket, socketpair ----------------------------------------------------------------- */
 
 static int sock_create(int family, uint32_t type, int protocol, struct socket **out) {
     if (family < 0 || family >= AF_MAX) {
@@ -170,8 +170,7 @@ int64_t sys_socketpair(struct task *t, const struct sysargs *args) {
     return err;
 }
 
-/* ---- bind, listen, connect, shutdown
- * --------------------------------------------------------------------- */
+/* ---- bind, listen, connect, shutdown ---------------------------------------------------- */
 
 int64_t sys_bind(struct task *t, const struct sysargs *args) {
     struct socket *s;
@@ -239,9 +238,7 @@ int64_t sys_shutdown(struct task *t, const struct sysargs *args) {
     return err;
 }
 
-/* ---- accept
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- accept ----------------------------------------------------------------------------- */
 
 static int sock_accept_install(struct socket *child, uint32_t flags, const struct sysargs *args) {
     struct file *file;
@@ -264,7 +261,7 @@ static int sock_accept_install(struct socket *child, uint32_t flags, const struc
     return fd;
 }
 
-static int64_t sock_accept(const struct sysargs *args, uint32_t flags) {
+static int64_t sock_accept_call(const struct sysargs *args, uint32_t flags) {
     if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) {
         return -EINVAL;
     }
@@ -285,16 +282,14 @@ static int64_t sock_accept(const struct sysargs *args, uint32_t flags) {
 }
 
 int64_t sys_accept(struct task *t, const struct sysargs *args) {
-    return sock_accept(args, 0);
+    return sock_accept_call(args, 0);
 }
 
 int64_t sys_accept4(struct task *t, const struct sysargs *args) {
-    return sock_accept(args, (uint32_t)args->a[3]);
+    return sock_accept_call(args, (uint32_t)args->a[3]);
 }
 
-/* ---- names
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- names ------------------------------------------------------------------------------ */
 
 static int64_t sock_name_call(const struct sysargs *args, bool peer) {
     struct socket *s;
@@ -320,9 +315,7 @@ int64_t sys_getpeername(struct task *t, const struct sysargs *args) {
     return sock_name_call(args, true);
 }
 
-/* ---- options
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- options ---------------------------------------------------------------------------- */
 
 #define SOCKOPT_MAX 256u
 

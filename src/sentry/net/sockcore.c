@@ -45,8 +45,7 @@ void socket_put(struct socket *s) {
     }
 }
 
-/* ---- errors, waiting ----------------------------------------------------------------------------
- */
+/* ---- errors, waiting -------------------------------------------------------------------- */
 
 int socket_take_error(struct socket *s) {
     if (likely(atomic_load(&s->error) == 0)) {
@@ -111,8 +110,7 @@ void socket_current_creds(struct user_ucred *out, bool effective) {
     out->gid = effective ? c->egid : c->gid;
 }
 
-/* ---- sending and receiving
- * ------------------------------------------------------------------------ */
+/* ---- sending and receiving -------------------------------------------------------------- */
 
 static uint32_t socket_file_flags(const struct file *file, uint32_t flags) {
     if ((atomic_load_relaxed(&file->flags) & O_NONBLOCK) != 0) {
@@ -139,8 +137,7 @@ int64_t socket_recv(struct file *file, struct socket *s, struct sock_msg *m) {
     return s->ops->recv(s, m);
 }
 
-/* ---- the file
- * --------------------------------------------------------------------------------------- */
+/* ---- the file --------------------------------------------------------------------------- */
 
 static int64_t socket_file_read(struct file *file, struct iov_iter *to, uint64_t *pos) {
     if (iter_left(to) == 0) {

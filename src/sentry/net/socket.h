@@ -25,8 +25,7 @@
 struct socket;
 struct seq;
 
-/* ---- buffers ------------------------------------------------------------------------------------
- */
+/* ---- buffers ---------------------------------------------------------------------------- */
 
 /* An address that several messages share. */
 struct sock_name {
@@ -44,7 +43,7 @@ struct sock_rights {
 /* One message, or a piece of a stream. */
 struct sock_buf {
     struct list link;           /* in a receive queue */
-    struct socket *owner;       /* pays for it; referenced */
+    struct socket *owner;       /* pays for it; referenced; NULL: nobody any more */
     struct sock_rights *rights; /* NULL: none */
     struct sock_name *from;     /* datagrams: the sender's address, referenced, or NULL */
     uint32_t len;
@@ -70,8 +69,7 @@ struct sock_msg {
         *rights; /* send: consumed when it returns NULL; receive: the caller owns them */
 };
 
-/* ---- the socket ---------------------------------------------------------------------------------
- */
+/* ---- the socket ------------------------------------------------------------------------- */
 
 enum sock_state {
     SOCK_UNCONNECTED,
@@ -156,8 +154,7 @@ enum {
     SOCK_OPT_RXQ_OVFL = 1u << 11,
 };
 
-/* ---- families
- * ------------------------------------------------------------------------------------- */
+/* ---- families --------------------------------------------------------------------------- */
 
 struct sock_family {
     int family;
@@ -168,8 +165,7 @@ struct sock_family {
 
 extern const struct sock_family g_unix_family, g_netlink_family, g_inet_family, g_inet6_family;
 
-/* ---- shared code (sockcore.c)
- * ---------------------------------------------------------------------- */
+/* ---- shared code (sockcore.c) ----------------------------------------------------------- */
 
 void socket_init(struct socket *s, const struct sock_ops *ops, uint16_t family, int type,
                  int protocol);
@@ -205,14 +201,17 @@ void socket_current_creds(struct user_ucred *out, bool effective);
 int64_t socket_send(struct file *file, struct socket *s, struct sock_msg *m);
 int64_t socket_recv(struct file *file, struct socket *s, struct sock_msg *m);
 
-/* ---- buffers and queues (sockbuf.c)
- * ------------------------------------------------------------------ */
+/* ---- buffers and queues (sockbuf.c) ----------------------------------------------------- */
 
 must_check struct sock_name *sock_name_new(const struct sock_addr *addr);
 void sock_name_put(struct sock_name *name); /* NULL is fine */
 /* A buffer of `len` bytes from the iterator, charged to `owner`: 0, -ENOMEM, -EFAULT. */
 must_check int sock_buf_new(struct socket *owner, struct iov_iter *from, uint32_t len,
                             struct sock_buf **out);
+/* Frees the sender from what the buffer costs. */
+void sock_buf_disown(struct sock_buf *b);
+/* Frees the sender from what the buffer costs. */
+void sock_buf_disown(struct sock_buf *b);
 /* Pays back and frees, rights included; no spinlock. */
 void sock_buf_free(struct sock_buf *b);
 void sock_bufs_free(struct list *bufs);
@@ -223,8 +222,7 @@ void sock_queue_push(struct socket *s, struct sock_buf *b);
 /* Takes all buffers, to free them without the lock. */
 void sock_queue_drain(struct socket *s, struct list *out);
 
-/* ---- byte streams and datagrams (stream.c, dgram.c)
- * ----------------------------------------------------- */
+/* ---- byte streams and datagrams (stream.c, dgram.c) ------------------------------------- */
 
 int64_t stream_send(struct socket *s, struct sock_msg *m);
 int64_t stream_recv(struct socket *s, struct sock_msg *m);
@@ -232,8 +230,18 @@ uint32_t stream_poll(struct socket *s, struct poll_table *table);
 /* Takes one message; -EAGAIN as 0 at the end of a connected socket. */
 int64_t dgram_recv(struct socket *s, struct sock_msg *m);
 
-/* ---- rights (unix_rights.c)
- * ------------------------------------------------------------------------------ */
+/* ---- connections (listen.c) -------------------------------------------------------------- */
+
+/* Enters connect: 0 (state CONNECTING), -EISCONN, -EALREADY, -EINVAL (listens). */
+must_check int sock_connect_begin(struct socket *s);
+/* Connects `client` and the new `child` and puts the child on the listener's queue, waiting for
+ * room until the deadline: 0, -ECONNREFUSED, -EAGAIN, as socket_wait. */
+must_check int sock_offer_child(struct socket *l, struct socket *client, struct socket *child,
+                                uint64_t deadline_ns);
+must_check int sock_listen_begin(struct socket *s, uint32_t backlog);
+int sock_accept(struct socket *s, uint32_t flags, struct socket **out);
+
+/* ---- rights (unix_rights.c) ------------------------------------------------------------- */
 
 /* Counts the files as in flight: 0 or -ETOOMANYREFS. */
 must_check int sock_rights_attach(struct sock_rights *r);
@@ -244,8 +252,7 @@ void sock_rights_discard(struct sock_rights *r);
 /* A copy with its own references, not in flight (MSG_PEEK); NULL without memory. */
 must_check struct sock_rights *sock_rights_dup(const struct sock_rights *r);
 
-/* ---- options, control messages, interfaces
- * ---------------------------------------------------------------- */
+/* ---- options, control messages, interfaces ---------------------------------------------- */
 
 int socket_setsockopt(struct socket *s, int name, struct uaddr value, int32_t len);
 int socket_getsockopt(struct socket *s, int name, void *value, uint32_t *inout_len);

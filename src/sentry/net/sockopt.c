@@ -57,8 +57,7 @@ static uint32_t sockopt_bit(int name) {
     }
 }
 
-/* ---- setting
- * ------------------------------------------------------------------------------------------- */
+/* ---- setting ---------------------------------------------------------------------------- */
 
 static int sockopt_set_timeout(uint64_t *timeout_ns, struct uaddr value, int32_t len) {
     struct user_timeval tv;
@@ -175,8 +174,7 @@ int socket_setsockopt(struct socket *s, int name, struct uaddr value, int32_t le
     return 0;
 }
 
-/* ---- asking
- * --------------------------------------------------------------------------------------------- */
+/* ---- asking ----------------------------------------------------------------------------- */
 
 static int sockopt_give(void *value, uint32_t *inout_len, const void *data, uint32_t len) {
     *inout_len = MIN(*inout_len, len);

@@ -13,8 +13,7 @@
 
 #include <asm/errno.h>
 
-/* ---- sending
- * ---------------------------------------------------------------------------------------- */
+/* ---- sending ---------------------------------------------------------------------------- */
 
 /* A stream that cannot be written: TCP tells a pending error first (tcp(7)), unix sockets keep it
  * for the reader. */
@@ -23,10 +22,16 @@ static int stream_broken(struct socket *s) {
     return err != 0 ? err : -EPIPE;
 }
 
+/* A unix socket's peer that reads no more ends the writing; TCP has no message for that and throws
+ * the data away. */
+static bool stream_peer_deaf(struct socket *peer) {
+    return peer->family == AF_UNIX && (atomic_load_relaxed(&peer->shutdown) & SHUT_BIT_RD) != 0;
+}
+
 /* Puts the buffer on the peer's queue: 0, or -EPIPE when the peer reads no more. */
 static int stream_deliver(struct socket *peer, struct sock_buf *b) {
     spin_lock(&peer->lock);
-    if (peer->dead || (atomic_load_relaxed(&peer->shutdown) & SHUT_BIT_RD) != 0) {
+    if (peer->dead || stream_peer_deaf(peer)) {
         spin_unlock(&peer->lock);
         return -EPIPE;
     }
@@ -39,7 +44,7 @@ static int stream_deliver(struct socket *peer, struct sock_buf *b) {
 static int stream_send_piece(struct socket *s, struct sock_msg *m, uint64_t deadline_ns,
                              uint32_t *out_len) {
     struct socket *peer = s->peer;
-    if ((atomic_load_relaxed(&peer->shutdown) & SHUT_BIT_RD) != 0) {
+    if (stream_peer_deaf(peer)) {
         return stream_broken(s);
     }
     int err = sock_wait_room(s, deadline_ns);
@@ -65,7 +70,12 @@ static int stream_send_piece(struct socket *s, struct sock_msg *m, uint64_t dead
     err = stream_deliver(peer, b);
     if (err != 0) {
         sock_buf_free(b);
-        return err;
+        if (s->family == AF_UNIX) {
+            return err;
+        }
+        socket_set_error(
+            s, EPIPE); /* the reset that answers data to a closed port: told by the next call */
+        socket_shut(s, SHUT_BITS);
     }
     *out_len = len;
     return 0;
@@ -97,8 +107,7 @@ int64_t stream_send(struct socket *s, struct sock_msg *m) {
     return done;
 }
 
-/* ---- receiving
- * --------------------------------------------------------------------------------------- */
+/* ---- receiving -------------------------------------------------------------------------- */
 
 static bool stream_readable(struct socket *s, void *arg) {
     return atomic_load(&s->rx_count) != 0 || (atomic_load(&s->shutdown) & SHUT_BIT_RD) != 0 ||
@@ -233,8 +242,7 @@ int64_t stream_recv(struct socket *s, struct sock_msg *m) {
     return r.done;
 }
 
-/* ---- polling
- * ------------------------------------------------------------------------------------------ */
+/* ---- polling ---------------------------------------------------------------------------- */
 
 uint32_t stream_poll(struct socket *s, struct poll_table *table) {
     poll_wait(table, &s->waitq);

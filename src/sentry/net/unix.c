@@ -15,9 +15,7 @@
 
 static struct list g_unix_all; /* guarded by g_unix_lock; made at its first use */
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------- */
 
 static const struct sock_ops *unix_ops_of(int type) {
     switch (type) {
@@ -133,8 +131,7 @@ static void unix_release(struct socket *s) {
     unix_collect();
 }
 
-/* ---- operations
- * ----------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------- */
 
 static int unix_shutdown(struct socket *s, uint32_t bits) {
     socket_shut(s, bits);
@@ -208,7 +205,7 @@ const struct sock_ops g_unix_stream_ops = {
     .bind = unix_bind,
     .connect = unix_stream_connect,
     .listen = unix_listen,
-    .accept = unix_accept,
+    .accept = sock_accept,
     .pair = unix_pair,
     .getname = unix_getname,
     .send = unix_stream_send,
@@ -224,7 +221,7 @@ const struct sock_ops g_unix_seqpacket_ops = {
     .bind = unix_bind,
     .connect = unix_stream_connect,
     .listen = unix_listen,
-    .accept = unix_accept,
+    .accept = sock_accept,
     .pair = unix_pair,
     .getname = unix_getname,
     .send = unix_seqpacket_send,
@@ -251,8 +248,7 @@ const struct sock_ops g_unix_dgram_ops = {
     .destroy = unix_destroy,
 };
 
-/* ---- /proc/net/unix
- * --------------------------------------------------------------------------------------- */
+/* ---- /proc/net/unix --------------------------------------------------------------------- */
 
 static uint32_t unix_proc_state(struct socket *s) {
     switch (atomic_load(&s->state)) {

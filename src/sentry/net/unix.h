@@ -13,9 +13,8 @@
 #include <linux/un.h>
 
 #define UNIX_FAMILY_LEN   2u
-#define UNIX_DGRAM_QUEUE  10u   /* net.unix.max_dgram_qlen */
-#define UNIX_DGRAM_MARGIN 32u   /* of the send buffer, kept from datagrams */
-#define UNIX_BACKLOG_MAX  4096u /* net.core.somaxconn */
+#define UNIX_DGRAM_QUEUE  10u /* net.unix.max_dgram_qlen */
+#define UNIX_DGRAM_MARGIN 32u /* of the send buffer, kept from datagrams */
 
 struct unix_sock {
     struct socket s;
@@ -53,7 +52,6 @@ void unix_unhash(struct unix_sock *u);
 must_check int unix_new(int type, struct unix_sock **out);
 int unix_stream_connect(struct socket *s, const struct sock_addr *addr, uint32_t flags);
 int unix_listen(struct socket *s, uint32_t backlog);
-int unix_accept(struct socket *s, uint32_t flags, struct socket **out);
 int unix_pair(struct socket *a, struct socket *b);
 
 /* Datagrams (unix_dgram.c). */

@@ -12,8 +12,7 @@
 
 #include <asm/errno.h>
 
-/* ---- peers
- * -------------------------------------------------------------------------------------------- */
+/* ---- peers ------------------------------------------------------------------------------ */
 
 static struct socket *unix_peer_get(struct socket *s) {
     spin_lock(&s->lock);
@@ -114,8 +113,7 @@ void unix_dgram_drained(struct socket *s) {
     spin_unlock(&g_unix_lock);
 }
 
-/* ---- sending
- * ------------------------------------------------------------------------------------------- */
+/* ---- sending ---------------------------------------------------------------------------- */
 
 static bool unix_dgram_full(struct socket *t) {
     return atomic_load(&t->rx_count) > UNIX_DGRAM_QUEUE;
@@ -255,8 +253,7 @@ int64_t unix_seqpacket_send(struct socket *s, struct sock_msg *m) {
     return result == -ECONNREFUSED ? -EPIPE : result;
 }
 
-/* ---- polling
- * ------------------------------------------------------------------------------------------- */
+/* ---- polling ---------------------------------------------------------------------------- */
 
 uint32_t unix_dgram_poll(struct socket *s, struct poll_table *table) {
     uint32_t events = stream_poll(s, table);

@@ -93,8 +93,7 @@ static int unix_normalize(const struct sock_addr *in, struct sock_addr *out) {
     return 0;
 }
 
-/* ---- finding
- * -------------------------------------------------------------------------------------- */
+/* ---- finding ---------------------------------------------------------------------------- */
 
 static int unix_find_path(const char *name, uint16_t type, struct unix_sock **out) {
     struct path path;
@@ -137,8 +136,7 @@ int unix_find(const struct sock_addr *addr, uint16_t type, struct unix_sock **ou
     return u != NULL ? 0 : -ECONNREFUSED;
 }
 
-/* ---- binding
- * -------------------------------------------------------------------------------------- */
+/* ---- binding ---------------------------------------------------------------------------- */
 
 static int unix_bind_path(struct unix_sock *u, struct sock_name *name) {
     struct path path;
@@ -229,8 +227,7 @@ int unix_bind(struct socket *s, const struct sock_addr *addr) {
     return err;
 }
 
-/* ---- telling
- * --------------------------------------------------------------------------------------- */
+/* ---- telling ---------------------------------------------------------------------------- */
 
 void unix_name_fill(struct unix_sock *u, struct sock_addr *out) {
     struct sock_name *name = atomic_load(&u->name);
