@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The systrap platform: objects and the calls between its files.
+ *
+ * A space is a host process (stub) and a context one of its threads.  A zygote is a stub without
+ * guest memory, one for each vCPU, whose seccomp filter carries that vCPU's listener; new spaces
+ * are clones of a zygote, so their notifications come to that vCPU.  A context is always in one
+ * state (enum ctx_state); in all but CTX_RUN and CTX_DEAD the host thread sleeps in a notification
+ * that the Sentry holds, or is on its way into the next one of a batch.
+ *
+ * Locks: space->lock guards the space and the state of its contexts; vcpu->lock the thread table,
+ * the ready list and the event list.  Order: space->lock, then vcpu->lock, then pools and areas.
+ */
+#ifndef MOAT_SYSTRAP_INTERNAL_H
+#define MOAT_SYSTRAP_INTERNAL_H
+
+#include "base/list.h"
+#include "platform.h"
+#include "platform/hal/host.h"
+#include "platform/hal/plock.h"
+#include "platform/systrap/stub_abi.h"
+
+#include <linux/seccomp.h>
+
+/* Signal that makes a stub thread trap. */
+#define STUB_KICK_SIGNAL 10 /* SIGUSR1 */
+
+enum ctx_state {
+    CTX_UNBORN, /* its clone is queued or under way */
+    CTX_PLAIN,  /* at a call made outside the stub text */
+    CTX_FULL,   /* in the signal handler: full context at hand */
+    CTX_WAIT,   /* resumed with a full context, waits for another context's batch */
+    CTX_BATCH,  /* carries out orders */
+    CTX_RUN,    /* runs user code */
+    CTX_LEAVE,  /* destroyed, is being led to exit(0) */
+    CTX_DEAD,   /* its host thread is gone or was killed */
+};
+
+enum order_kind {
+    ORDER_MAP,
+    ORDER_UNMAP,
+    ORDER_PROTECT,
+    ORDER_AREA,      /* map the area of `child` in its slot */
+    ORDER_PROCESS,   /* clone `child` as a process */
+    ORDER_THREAD,    /* clone `child` as a thread */
+    ORDER_BASE,      /* arch_prctl(pages, va): hosts without FSGSBASE */
+    ORDER_RAW_UNMAP, /* munmap outside the guest's range: va, pages */
+    ORDER_SKIP,      /* could not be made a call: its error is taken already */
+};
+
+struct order {
+    uint8_t kind;
+    uint8_t prot;
+    bool revokes;
+    uint64_t va, pfn, pages;
+    struct platform_thread *child;
+};
+
+#define ORDER_CHUNK ((4096u - 16u) / sizeof(struct order))
+
+struct order_chunk {
+    struct order_chunk *next;
+    uint64_t pad;
+    struct order orders[ORDER_CHUNK];
+};
+_Static_assert(sizeof(struct order_chunk) <= 4096, "a chunk is a pool page");
+
+/* FIFO of orders.  Guarded by the space's lock. */
+struct order_queue {
+    struct order_chunk *first, *last;
+    uint32_t head, tail; /* in first, in last */
+    uint32_t count;
+    uint32_t revoking; /* how many of them revoke */
+};
+
+struct platform_space {
+    struct plock lock; /* first: survives recycling (pool.c) */
+    int32_t pid;       /* of the stub; 0 until its leader is born */
+    struct vcpu *vcpu;
+    struct order_queue queue;
+    struct platform_thread *batcher; /* context that carries out orders now */
+    uint32_t batch_left;             /* orders of the batch that were not yet seen */
+    bool batch_reports;              /* the batch ends with a report */
+    int batch_error;                 /* first failure */
+    struct order last;               /* the order that was let go last */
+    bool last_valid;
+    struct list waiters; /* contexts in CTX_WAIT, by ready_link */
+    struct list threads; /* by space_link */
+    struct list spare; /* threads that are gone: slots with areas for the next one, by space_link */
+    uint32_t thread_count; /* those the kernel has not destroyed */
+    bool killed;           /* SIGKILL was sent because it broke the rules or died */
+    bool doomed;           /* destroyed by the kernel before its stub was born */
+    bool zygote;
+    bool inherited_slots;               /* a fork of a space with more slots than the child's own */
+    bool many;                          /* has had more than one thread */
+    uint64_t ran;                       /* TSC ticks of all its threads in user code */
+    uint64_t slots[STUB_SLOT_MAX / 64]; /* bit: the slot is mapped or about to be */
+};
+
+struct platform_thread {
+    struct platform_space *space;
+    struct vcpu *vcpu;
+    struct task *task;
+    struct list space_link; /* guarded by space->lock */
+    struct list hash_link;  /* guarded by vcpu->lock */
+    struct list ready_link; /* ready list (vcpu->lock) or waiters (space->lock) */
+    enum ctx_state state;   /* guarded by space->lock; platform_kick reads it without */
+    int32_t tid;
+    uint32_t area;        /* index in the area file */
+    uint32_t slot;        /* where it is mapped in the stub */
+    struct stub_ctx *ctx; /* the area as the Sentry sees it; guest memory */
+    uint64_t notif_id;
+    uint64_t call_nr;    /* of the plain call held */
+    uint32_t frame_off;  /* of the signal frame in the area */
+    uint32_t kick;       /* atomic: a kick is wanted or under way */
+    uint32_t kick_ticks; /* seconds that a kick went unanswered */
+    bool birth;          /* the held notification maps the area of a new process */
+    bool resumed;        /* CTX_UNBORN: run it at once */
+    bool destroyed;      /* by the kernel */
+    bool regs_dirty, bases_dirty;
+    bool orders_first; /* a plain call was answered with a kick, to carry out revoking orders */
+    bool unreported;   /* its last batch ended without a report: a failure may still come */
+    enum resume_mode mode;
+    int64_t result;
+    struct user_regs regs; /* copied once at the trap */
+    struct trap ready;     /* trap to deliver from the ready list */
+    uint64_t started, ran; /* TSC ticks */
+};
+
+#define VCPU_HASH 256u
+
+struct vcpu {
+    /* Known to recv_wait (wait.S). */
+    uint32_t attention; /* atomic: ATT_* */
+    uint32_t waiting;   /* atomic: is or is about to be in the wait */
+
+    uint32_t id;
+    int listener;
+    int32_t tid;       /* of the host thread */
+    int timer;         /* POSIX timer */
+    uint64_t armed_ns; /* 0: not armed */
+    uint32_t contexts; /* atomic: live contexts, for placement */
+    struct platform_space *zygote_space;
+    struct platform_thread *zygote;
+    struct plock lock;
+    struct list ready;  /* platform_thread.ready_link */
+    struct list events; /* host_event.link */
+    struct list hash[VCPU_HASH];
+};
+_Static_assert(offsetof(struct vcpu, attention) == 0 && offsetof(struct vcpu, waiting) == 4,
+               "wait.S");
+
+enum {
+    ATT_KICK = 1u,
+    ATT_READY = 2u,
+    ATT_EVENT = 4u,
+    ATT_TIMER = 8u,
+};
+
+struct systrap {
+    struct platform_info info;
+    char handover[160];
+    uint32_t vcpu_count;
+    struct vcpu *vcpus[HOST_VCPU_MAX];
+    bool fsgsbase;
+    bool trap_only;   /* every call takes the handler (MOAT_HANDOVER_TRAP) */
+    uint32_t fp_room; /* bytes kept for the XSAVE image at the end of an area */
+    uint32_t mxcsr_mask;
+    int text_fd, area_fd;
+    char *areas; /* the area file, mapped linearly */
+};
+extern struct systrap g_systrap;
+
+/* ---- area.c ---- */
+int area_init(void);
+/* An area with zeroed context page and stack, or -ENOMEM. */
+must_check int area_get(uint32_t *out_area);
+void area_put(uint32_t area);
+static inline struct stub_ctx *area_ptr(uint32_t area) {
+    return (struct stub_ctx *)(g_systrap.areas + (size_t)area * STUB_AREA_SIZE);
+}
+void area_owner_set(uint32_t area, struct platform_thread *t);
+struct platform_thread *area_owner(uint64_t area);
+static inline uint64_t slot_va(uint32_t slot) {
+    return STUB_SLOTS + (uint64_t)slot * STUB_AREA_SIZE;
+}
+
+/* ---- pool.c: fixed-size objects ---- */
+void *pool_thread_get(void); /* zeroed, or NULL */
+void pool_thread_put(void *t);
+void *pool_space_get(void);
+void pool_space_put(void *s);
+void *pool_page_get(void); /* 4 KiB, not zeroed */
+void pool_page_put(void *p);
+
+/* ---- queue.c ---- */
+must_check int queue_push(struct order_queue *q, const struct order *o);
+struct order *queue_head(struct order_queue *q); /* NULL when empty */
+/* The i-th order from the head. */
+struct order *queue_at(struct order_queue *q, uint32_t i);
+struct order *queue_last(struct order_queue *q);
+void queue_pop(struct order_queue *q);
+void queue_clear(struct order_queue *q);
+
+/* ---- frame.c: signal frames in areas ---- */
+void frame_init_cpu(void);
+/* A frame with initial state for a context that never ran. */
+void frame_make(struct platform_thread *t);
+/* Copies parent's frame and FPU image to child's area at the same offset, moved to child's slot. */
+must_check int frame_copy(struct platform_thread *child, const struct platform_thread *parent);
+/* Takes registers from the frame at ucontext address `uc` of t's slot; -EFAULT when it is not
+ * inside. */
+must_check int frame_load(struct platform_thread *t, uint64_t uc, uint64_t fs, uint64_t gs);
+/* Writes changed registers back. */
+void frame_store(struct platform_thread *t);
+static inline struct stub_frame *frame_of(const struct platform_thread *t) {
+    return (struct stub_frame *)((char *)t->ctx + t->frame_off);
+}
+static inline uint64_t frame_va(const struct platform_thread *t) {
+    return slot_va(t->slot) + t->frame_off;
+}
+uint32_t frame_default_off(void);
+
+/* ---- notify.c: the listener's ioctls ---- */
+int notify_send(int listener, uint64_t id, int64_t value);
+int notify_continue(int listener, uint64_t id);
+int notify_setup(int listener, bool sync_wake);
+
+/* ---- filter.c ---- */
+struct sock_filter;
+/* Writes the stubs' filter; instructions written (at most FILTER_MAX). */
+#define FILTER_MAX 96
+uint32_t filter_build(struct sock_filter *out, bool trap_only);
+
+/* ---- zygote.c ---- */
+must_check int zygote_fork(struct vcpu *v);
+/* Takes the listener of a forked zygote. */
+must_check int zygote_await(struct vcpu *v);
+
+/* ---- batch.c: carrying out orders; the space is locked ---- */
+/* Starts a batch with t, which is in CTX_FULL: the command word for its stub. */
+uint64_t batch_begin(struct platform_thread *t, enum resume_mode mode);
+/* A notification of the order instruction. */
+void batch_order(struct platform_thread *t, const struct seccomp_notif *n);
+/* A report.  True: `out` is a trap for the kernel. */
+bool batch_report(struct platform_thread *t, const struct seccomp_notif *n, struct trap *out);
+/* Forgets the queue of a space that ends. */
+void batch_abandon(struct platform_space *s);
+
+/* ---- context.c: life and states of contexts; the space is locked unless said otherwise ---- */
+/* A new context with an area, in slot `slot` (not locked: nobody knows the space yet, or locked).
+ */
+must_check int thread_new(struct platform_space *s, struct task *task, uint32_t slot,
+                          struct platform_thread **out);
+void thread_free(struct platform_thread *t);
+/* The host thread is gone: its slot and area serve the next one. */
+void thread_gone(struct platform_thread *t);
+void thread_hash_add(struct platform_thread *t);
+void thread_hash_del(struct platform_thread *t);
+/* Not locked; NULL when unknown. */
+struct platform_thread *thread_lookup(struct vcpu *v, int32_t tid);
+/* Delivers t->ready from a later platform_wait. */
+void thread_post(struct platform_thread *t, enum trap_kind kind);
+void thread_unpost(struct platform_thread *t);
+/* The context cannot run any more; tells the kernel if it believes that it runs. */
+void thread_dead(struct platform_thread *t);
+/* Answers t's notification (CTX_FULL) so that it goes on with `command`; false when the thread is
+ * gone. */
+bool thread_answer(struct platform_thread *t, uint64_t command);
+/* Lets it run user code. */
+void thread_run(struct platform_thread *t);
+/* The kernel resumes it. */
+void thread_resume(struct platform_thread *t, enum resume_mode mode);
+void thread_signal(const struct platform_thread *t);
+/* Into user code from now on: a kick that was asked for meanwhile is sent. */
+void thread_enter_user(struct platform_thread *t);
+
+/* ---- space.c ---- */
+must_check int space_new(struct vcpu *v, struct platform_space **out);
+/* The stub broke the rules or died: kills it and marks all contexts that run dead. */
+void space_kill(struct platform_space *s, const char *why);
+/* Frees everything; the stub has been killed. */
+void space_free(struct platform_space *s);
+/* Contexts that waited for a batch go on. */
+void space_wake_waiters(struct platform_space *s);
+/* The clone of `child` failed (its own space is not locked). */
+void child_failed(struct platform_thread *child);
+
+/* ---- receive.c ---- */
+/* Handles a notification; true when `out` is a trap for the kernel. */
+bool receive(struct vcpu *v, const struct seccomp_notif *n, struct trap *out);
+
+/* ---- wait.S ---- */
+long recv_wait(struct vcpu *v, int listener, struct seccomp_notif *n);
+extern const char recv_wait_begin[], recv_wait_end[], recv_wait_abort[];
+
+/* ---- vcpu.c ---- */
+void vcpu_thread_start(struct vcpu *v);
+/* Sets attention bits and gets the vCPU out of a wait. */
+void vcpu_attend(struct vcpu *v, uint32_t bits);
+static inline struct vcpu *vcpu_of(uint32_t id) {
+    return g_systrap.vcpus[id];
+}
+
+/* ---- init.c ---- */
+/* Stubs and listeners; before any thread exists. */
+int systrap_init(const struct moat_boot *boot);
+
+#endif
