@@ -10,7 +10,7 @@ static uint8_t g_kinds[HOST_FD_MAX]; /* enum host_fd_kind; atomic */
 
 must_check int host_fd_donate(int fd) {
     struct stat st;
-    if (fd < 0 || fd >= HOST_FD_MAX || fstat(fd, &st) != 0) {
+    if (fd < 0 || fd >= HOST_FD_MAX || host_fstat(fd, &st) != 0) {
         return -EMFILE;
     }
     enum host_fd_kind kind = S_ISSOCK(st.st_mode)  ? HOST_FD_SOCKET

@@ -47,8 +47,9 @@ must_check int hal_file_stat(int hfd, struct hal_stat *out_stat) {
     if (!host_fd_ok(hfd)) {
         return -EBADF;
     }
-    if (fstat(hfd, &st) != 0) {
-        return -errno;
+    int err = host_fstat(hfd, &st);
+    if (err != 0) {
+        return err;
     }
     *out_stat = (struct hal_stat){.mode = st.st_mode,
                                   .size = (uint64_t)st.st_size,

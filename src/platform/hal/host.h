@@ -49,6 +49,12 @@ void host_faults_init(void);
 /* Gives the calling thread an alternate signal stack. */
 void host_thread_init(void);
 
+/* fstat by its own number: libc's may be another call, and the seccomp list has this one. */
+struct stat;
+static inline int host_fstat(int fd, struct stat *out) {
+    return (int)sys2(SYS_fstat, fd, (long)out);
+}
+
 /* ---- fds.c: which descriptors the kernel may name ---- */
 enum host_fd_kind { HOST_FD_NONE /* not donated */, HOST_FD_FILE, HOST_FD_SOCKET, HOST_FD_STREAM };
 /* Makes a received descriptor a donated one; -EMFILE. */

@@ -117,5 +117,5 @@ void hal_heap_punch(void *start, size_t len) {
 
 uint64_t hal_memory_used(void) {
     struct stat st;
-    return fstat(g_memory_fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    return host_fstat(g_memory_fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }

@@ -64,7 +64,7 @@ static int64_t find_run(uint32_t count) {
 
 static int window_fd(int hfd, uint64_t size) {
     struct stat st;
-    if (!host_fd_ok(hfd) || fstat(hfd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (!host_fd_ok(hfd) || host_fstat(hfd, &st) != 0 || !S_ISREG(st.st_mode)) {
         return -EACCES;
     }
     if (size == 0 || size > GRANULE_MAX * GRANULE) {
