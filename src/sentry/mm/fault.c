@@ -149,6 +149,14 @@ static int fault_anon(struct vma *v, uint64_t addr) {
     return err != 0 ? fill_anon(v, addr, addr + PAGE_SIZE) : 0;
 }
 
+static bool in_window(struct mm *mm, uint64_t addr) {
+    spin_lock(&mm->pt_lock);
+    const uint64_t *pte = pt_lookup(mm->pt, addr);
+    bool window = pte != NULL && *pte != 0 && frame_is_window(pte_pfn(*pte));
+    spin_unlock(&mm->pt_lock);
+    return window;
+}
+
 /* A file page to be read, with those around it; or written through a shared mapping. */
 static int fault_file(struct vma *v, uint64_t addr, bool write) {
     uint64_t start = MAX(ALIGN_DOWN(addr, 16 * PAGE_SIZE), v->start);
@@ -167,7 +175,15 @@ static int fault_file(struct vma *v, uint64_t addr, bool write) {
     }
     int err = fill_file(v, start, end, false, &filled);
     if (err != 0 || filled <= addr) {
+        filled = addr;
         err = fill_file(v, addr, end, false, &filled);
+    }
+    if (err == 0 && filled == end && in_window(v->mm, addr)) {
+        /* A window costs nothing: the rest of the block goes into the same order. */
+        end = MIN(ALIGN_DOWN(addr, 2 * MIB) + 2 * MIB, v->end);
+        if (filled < end && fill_file(v, filled, end, false, &filled) != 0) {
+            return 0; /* the file ends there; what was asked for is in */
+        }
     }
     return err;
 }

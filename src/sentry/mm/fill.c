@@ -236,6 +236,7 @@ void mm_fill_eager_file(struct vma *v, uint64_t start, uint64_t end) {
     if (own && end - start > EAGER_MAX) {
         return;
     }
+    end = MIN(end, start + EAGER_MAX);
     for (int i = 0; i < EAGER_FILE_RUNS && start < end; i++) {
         uint64_t filled = start;
         if (fill_file(v, start, end, own, &filled) != 0 ||
