@@ -15,7 +15,10 @@
 
 #include <linux/errno.h>
 
-#define CLUSTER_MAX 16u
+#define CLUSTER_USUAL 16u
+#define CLUSTER_MAX                                                                                \
+    64u /* where there are very many, larger ones: a space has only so many host areas */
+#define MANY_FAULTS 512u
 
 struct cluster {
     uint64_t va;
@@ -60,7 +63,8 @@ static void own_around(struct vma *v, uint64_t addr) {
 
 /* Chooses the pages to copy and takes a reference on each.  Precondition: pt_lock. */
 static void cluster_choose(struct vma *v, uint64_t addr, struct cluster *c) {
-    uint32_t size = MIN(2u << MIN(v->mm->cow_faults / 4, 8u), CLUSTER_MAX);
+    uint32_t size = MIN(2u << MIN(v->mm->cow_faults / 4, 8u), CLUSTER_USUAL);
+    size = v->mm->cow_faults > MANY_FAULTS ? CLUSTER_MAX : size;
     v->mm->cow_faults++;
     uint64_t low = MAX(ALIGN_DOWN(addr, size * PAGE_SIZE), v->start);
     uint64_t high = MIN(ALIGN_DOWN(addr, size * PAGE_SIZE) + size * PAGE_SIZE, v->end);

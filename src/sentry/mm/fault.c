@@ -134,10 +134,13 @@ static int fault_anon(struct vma *v, uint64_t addr) {
         return fill_anon(v, start, addr + PAGE_SIZE);
     }
     spin_lock(&v->mm->pt_lock);
+    /* A piece is a host area, and a space may have some tens of thousands: sparse giants get larger
+     * ones. */
+    uint32_t faults = v->mm->fill_faults++;
+    uint64_t pages = faults < 2048 ? FILL_SMALL : faults < 8192 ? 4 * FILL_SMALL : FILL_LARGE;
     uint64_t below = filled_beside(v->mm, addr, true, low, high);
     uint64_t above = filled_beside(v->mm, addr, false, low, high);
     spin_unlock(&v->mm->pt_lock);
-    uint64_t pages = FILL_SMALL;
     while (pages < FILL_LARGE && pages < 2 * MAX(below, above)) {
         pages *= 2;
     }

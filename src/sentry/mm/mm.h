@@ -114,6 +114,7 @@ struct mm {
     uint64_t gap_hint,
         gap_hole; /* guarded by lock: where the last gap search ended, the largest hole above */
     uint32_t future_flags; /* guarded by lock: VMA_LOCKED after mlockall(MCL_FUTURE) */
+    uint32_t fill_faults;  /* guarded by pt_lock: of anonymous memory; sizes the pieces */
     uint32_t cow_faults;   /* guarded by pt_lock: since the last fork; sizes the clusters */
     bool forked;           /* guarded by pt_lock: a fork's child whose space is still to be bound */
     bool broken; /* guarded by pt_lock: a revoking order was lost, so frames stay gathered and
