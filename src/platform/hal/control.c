@@ -29,7 +29,7 @@ static void take_fds(struct msghdr *msg, int *hfds, uint32_t max, uint32_t *out_
         for (size_t i = 0; i < count; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (*out_count < max && host_fd_donate(fd) == 0) {
+            if (*out_count < max && host_fd_donate(fd) >= 0) {
                 hfds[(*out_count)++] = fd;
             } else {
                 (void)close(fd); /* unwanted */

@@ -17,7 +17,7 @@ must_check int host_fd_donate(int fd) {
                              : S_ISREG(st.st_mode) ? HOST_FD_FILE
                                                    : HOST_FD_STREAM;
     atomic_store(&g_kinds[fd], (uint8_t)kind);
-    return 0;
+    return fd;
 }
 
 enum host_fd_kind host_fd_kind(int hfd) {

@@ -57,7 +57,7 @@ static inline int host_fstat(int fd, struct stat *out) {
 
 /* ---- fds.c: which descriptors the kernel may name ---- */
 enum host_fd_kind { HOST_FD_NONE /* not donated */, HOST_FD_FILE, HOST_FD_SOCKET, HOST_FD_STREAM };
-/* Makes a received descriptor a donated one; -EMFILE. */
+/* Makes a received descriptor a donated one: its hfd, or -EMFILE. */
 must_check int host_fd_donate(int fd);
 enum host_fd_kind host_fd_kind(int hfd);
 static inline bool host_fd_ok(int hfd) {
