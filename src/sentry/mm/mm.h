@@ -116,6 +116,7 @@ struct mm {
     uint32_t future_flags; /* guarded by lock: VMA_LOCKED after mlockall(MCL_FUTURE) */
     uint32_t fill_faults;  /* guarded by pt_lock: of anonymous memory; sizes the pieces */
     uint32_t cow_faults;   /* guarded by pt_lock: since the last fork; sizes the clusters */
+    uint32_t kick;         /* atomic: orders wait that another mm's task queued */
     bool forked;           /* guarded by pt_lock: a fork's child whose space is still to be bound */
     bool broken; /* guarded by pt_lock: a revoking order was lost, so frames stay gathered and
                     faults fail */
@@ -163,8 +164,8 @@ must_check int mm_fault(struct mm *mm, uint64_t addr, uint32_t access, int *out_
 void mm_orders_done(struct mm *mm);
 /* Takes [first, first+count) pages of the inode out of every mapping (truncate, hole punch;
  * page_count UINT64_MAX: to the end).  To be called after the size was set and the pages left the
- * page cache: a fault that meets it retries and must then not find them.  Any lock of the vfs but
- * map_list_lock may be held; does not sleep. */
+ * page cache: a fault that meets it retries and must then not find them.  Any sleeping
+ * lock of the vfs may be held, no spinlock; does not sleep. */
 struct inode;
 void mm_unmap_inode(struct inode *inode, uint64_t first_page, uint64_t page_count);
 /* A file without a name over zeroed shared memory of `len` bytes (MAP_SHARED | MAP_ANONYMOUS,

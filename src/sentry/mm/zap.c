@@ -11,12 +11,14 @@
 
 #include <linux/errno.h>
 
+#include "kernel/task.h"
+
 struct zap {
     struct mm *mm;
     uint32_t mode;
     uint64_t unmap_va, unmap_end; /* mapped by the space and zapped; holes in it do not matter */
     uint64_t pfn, frame_count;    /* run of frames to let go */
-    bool frames_mapped;
+    bool frames_mapped, unmapped;
     int64_t removed;
 };
 
@@ -38,6 +40,7 @@ static void zap_flush_unmap(struct zap *z) {
     if (z->unmap_end != 0) {
         order_unmap(z->mm, z->unmap_va, (z->unmap_end - z->unmap_va) >> PAGE_SHIFT);
         z->unmap_end = 0;
+        z->unmapped = true;
     }
 }
 
@@ -79,19 +82,63 @@ static int visit_zap(struct pt_span *span, void *arg) {
     return 0;
 }
 
-/* Precondition: pt_lock. */
-static void zap_locked(struct mm *mm, uint64_t start, uint64_t end, uint32_t mode) {
+/* True when the space was told to unmap something.  Precondition: pt_lock. */
+static bool zap_locked(struct mm *mm, uint64_t start, uint64_t end, uint32_t mode) {
     struct zap z = {.mm = mm, .mode = mode};
     (void)pt_walk(mm->pt, start, end, false, visit_zap, &z); /* the visitor never fails */
     zap_flush_unmap(&z);
     zap_flush_frames(&z);
     rss_add(mm, -z.removed);
+    return z.unmapped;
 }
 
 void mm_zap(struct mm *mm, uint64_t start, uint64_t end, uint32_t mode) {
     spin_lock(&mm->pt_lock);
-    zap_locked(mm, start, end, mode);
+    (void)zap_locked(mm, start, end, mode); /* the caller's space: its return to user mode looks */
     spin_unlock(&mm->pt_lock);
+}
+
+/* ---- the reverse way ---- */
+
+/* Makes a task of every marked mm trap, so that its orders are carried out although it makes no
+ * call. */
+static bool kick_if_marked(struct task *t) {
+    struct mm *mm = task_mm_get(t);
+    bool marked = mm != NULL && atomic_exchange(&mm->kick, 0u) != 0;
+    if (marked) {
+        task_kick(t);
+    }
+    if (mm != NULL) {
+        mm_put(mm);
+    }
+    return marked;
+}
+
+/* A thread that is in the kernel carries them out when it leaves, but may sleep long: every thread
+ * of the process is kicked. */
+static void kick_process(struct process *p) {
+    bool marked = false;
+    struct task *t = thread_next(p, 0);
+    while (t != NULL) {
+        int32_t next = t->tid + 1;
+        if (marked) {
+            task_kick(t);
+        } else {
+            marked = kick_if_marked(t);
+        }
+        task_put(t);
+        t = thread_next(p, next);
+    }
+}
+
+static void kick_marked(void) {
+    struct process *p = process_next(0);
+    while (p != NULL) {
+        int32_t next = p->pid + 1;
+        kick_process(p);
+        process_put(p);
+        p = process_next(next);
+    }
 }
 
 void mm_unmap_inode(struct inode *inode, uint64_t first_page, uint64_t page_count) {
@@ -100,6 +147,7 @@ void mm_unmap_inode(struct inode *inode, uint64_t first_page, uint64_t page_coun
     if (ckd_add(&last, first_page, page_count)) {
         last = UINT64_MAX;
     }
+    bool kick = false;
     spin_lock(&inode->map_list_lock);
     struct vma *v;
     list_for_each_entry (v, &inode->mappings, inode_link) {
@@ -111,8 +159,14 @@ void mm_unmap_inode(struct inode *inode, uint64_t first_page, uint64_t page_coun
         uint64_t start = v->start + ((from - v->pgoff) << PAGE_SHIFT);
         uint64_t end = v->start + ((to - v->pgoff) << PAGE_SHIFT);
         spin_lock(&v->mm->pt_lock);
-        zap_locked(v->mm, start, end, ZAP_KEEP_ANON);
+        if (zap_locked(v->mm, start, end, ZAP_KEEP_ANON) && v->mm != current->mm) {
+            atomic_store(&v->mm->kick, 1u);
+            kick = true;
+        }
         spin_unlock(&v->mm->pt_lock);
     }
     spin_unlock(&inode->map_list_lock);
+    if (kick) {
+        kick_marked();
+    }
 }

@@ -197,6 +197,27 @@ bool capable(int cap) {
     return false;
 }
 
+struct process *process_next(int32_t pid) {
+    return NULL;
+}
+
+struct task *thread_next(struct process *p, int32_t tid) {
+    return NULL;
+}
+
+struct mm *task_mm_get(struct task *t) {
+    return NULL;
+}
+
+void process_put(struct process *p) {
+}
+
+void task_put(struct task *t) {
+}
+
+void task_kick(struct task *t) {
+}
+
 void fakes_set_mm(struct mm *mm) {
     g_task.mm = mm;
 }
