@@ -189,6 +189,29 @@ static void beyond_the_end_is_sigbus(void) {
     CHECK_EQ(touch(p, false), 0);
 }
 
+/* A process that makes no call must see that a shared page was replaced. */
+static void hole_reaches_a_busy_process(void) {
+    int fd = memfd_create("hole", 0), ready[2];
+    REQUIRE(fd >= 0 && ftruncate(fd, (off_t)PG) == 0 && pipe(ready) == 0);
+    volatile char *p = mmap(NULL, PG, RW, MAP_SHARED, fd, 0);
+    REQUIRE(p != MAP_FAILED);
+    p[0] = 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        char c = p[0];
+        (void)!write(ready[1], &c, 1);
+        while (p[0] != 2) {
+        }
+        _exit(0);
+    }
+    char c = 0;
+    REQUIRE(read(ready[0], &c, 1) == 1 && c == 1);
+    REQUIRE(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)PG) == 0);
+    CHECK_EQ(p[0], 0);
+    p[0] = 2;
+    CHECK(child_ok(pid));
+}
+
 static void fork_copies_private_memory(void) {
     size_t pages = 600;
     char *p = anon(pages * PG, RW, MAP_PRIVATE), *s = anon(PG, RW, MAP_SHARED);
@@ -322,6 +345,7 @@ int main(void) {
     RUN(private_file_keeps_its_writes);
     RUN(shared_file_is_the_file);
     RUN(beyond_the_end_is_sigbus);
+    RUN(hole_reaches_a_busy_process);
     RUN(fork_copies_private_memory);
     RUN(calls_write_to_shared_pages);
     RUN(mremap_grows_and_moves);
