@@ -227,6 +227,10 @@ static int map_locked(struct mm *mm, struct map_request *r, struct list *gone) {
         list_push_back(gone, &v->inode_link);
         return err;
     }
+    if ((v->flags & VMA_GROWSDOWN) != 0 && v->end == mm->stack_top) {
+        v->flags |= VMA_STACK;
+        v->name = "[stack]";
+    }
     vma_insert(mm, v);
     v = vma_merge(v, gone);
     if (v->file == NULL) {
