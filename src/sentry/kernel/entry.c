@@ -69,6 +69,10 @@ static void handle_exception(struct task *t) {
                        t->trap.u.exception.addr);
 }
 
+static bool is_restart(int64_t result) {
+    return result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK;
+}
+
 static void handle_syscall(struct task *t) {
     struct sysargs args;
     uint64_t nr = t->trap.u.syscall.nr;
@@ -81,6 +85,11 @@ static void handle_syscall(struct task *t) {
         return; /* rt_sigreturn, execve: the registers are all new */
     }
     t->result = result;
+    if (unlikely(is_restart(result))) {
+        /* signal_deliver decides.  The host must not see these: it would restart the call by
+         * itself. */
+        result = -EINTR;
+    }
     t->regs.rax = (uint64_t)result;
     platform_result_set(t->pthread, result);
 }

@@ -134,6 +134,21 @@ struct kmsg_reader {
     uint64_t seq;
 };
 
+/* Where the text of a line "<6>[    1.000002] text" starts; its time in microseconds. */
+static size_t kmsg_prefix(const char *line, size_t len, uint64_t *out_us) {
+    const char *close = memchr(line, ']', len);
+    uint64_t us = 0;
+    *out_us = 0;
+    if (close == NULL || line[0] != '<') {
+        return 0;
+    }
+    for (const char *p = memchr(line, '[', len); p != NULL && p < close; p++) {
+        us = *p >= '0' && *p <= '9' ? us * 10 + (uint64_t)(*p - '0') : us;
+    }
+    *out_us = us;
+    return MIN((size_t)(close - line) + 2, len);
+}
+
 static int64_t kmsg_record(struct kmsg_reader *r, struct iov_iter *to, char *line, char *text) {
     size_t got = dmesg_read(line, KMSG_LINE_MAX, r->off);
     if (got == 0) {
@@ -141,8 +156,11 @@ static int64_t kmsg_record(struct kmsg_reader *r, struct iov_iter *to, char *lin
     }
     const char *end = memchr(line, '\n', got);
     size_t len = end != NULL ? (size_t)(end - line) : got;
-    size_t size = fmt_snprintf(text, KMSG_LINE_MAX + 64, "6,%llu,0,-;%.*s\n",
-                               (unsigned long long)r->seq, (int)len, line);
+    uint64_t us;
+    size_t skip = kmsg_prefix(line, len, &us);
+    size_t size =
+        fmt_snprintf(text, KMSG_LINE_MAX + 64, "6,%llu,%llu,-;%.*s\n", (unsigned long long)r->seq,
+                     (unsigned long long)us, (int)(len - skip), line + skip);
     if (size > iter_left(to)) {
         return -EINVAL;
     }
