@@ -340,27 +340,8 @@ void dentry_pin(struct dentry *d) {
     spin_unlock(&d->lock);
 }
 
-void dentry_unlinked(struct dentry *d) {
-    struct bucket *b = bucket_of(d->parent, d->hash);
-    struct inode *inode = NULL;
-    dentry_unpin(d);
-    bucket_lock(b);
-    /* The table's reference and the caller's: nobody else looks at the inode, so the name can turn
-     * negative. */
-    if ((d->flags & DENTRY_HASHED) != 0 && atomic_load(&d->ref.n) == 2 && d->private == NULL &&
-        d->sb->dcache_stable) {
-        spin_lock(&d->lock);
-        inode = d->inode;
-        d->inode = NULL;
-        d->flags &= ~DENTRY_DELETED;
-        spin_unlock(&d->lock);
-    }
-    spin_unlock(&b->lock);
-    if (inode != NULL) {
-        inode_put(inode);
-        return;
-    }
-    bool was_hashed = dentry_unhash(d);
+/* Out of its parent's list, and dead: nothing is hashed below it any more. */
+static void dentry_leave_tree(struct dentry *d) {
     struct dentry *parent = d->parent;
     spin_lock(&parent->lock);
     list_del_init(&d->child_link);
@@ -368,9 +349,6 @@ void dentry_unlinked(struct dentry *d) {
     spin_lock(&d->lock);
     d->flags |= DENTRY_DELETED;
     spin_unlock(&d->lock);
-    if (was_hashed) {
-        dentry_put(d);
-    }
 }
 
 /* A referenced child of `d`, or NULL. */
@@ -387,6 +365,10 @@ static struct dentry *first_child(struct dentry *d) {
 
 void dentry_prune(struct dentry *root) {
     struct dentry *d = root;
+    if (list_empty(
+            &root->children)) { /* none can come: the directory is dead, or its superblock is */
+        return;
+    }
     mutex_lock(&g_shrink_mutex);
     dentry_get(d);
     for (;;) {
@@ -400,13 +382,43 @@ void dentry_prune(struct dentry *root) {
         }
         struct dentry *parent = d->parent; /* held since we went down */
         dentry_unpin(d);
-        spin_lock(&parent->lock);
-        list_del_init(&d->child_link);
-        spin_unlock(&parent->lock);
+        dentry_leave_tree(d);
         dentry_drop(d);
         dentry_put(d);
         d = parent;
     }
     dentry_put(root);
     mutex_unlock(&g_shrink_mutex);
+}
+
+/* The name is gone and nobody else looks at the dentry: makes it a negative one, true.  Pinned ones
+ * are worth nothing then. */
+static bool turn_negative(struct dentry *d) {
+    struct bucket *b = bucket_of(d->parent, d->hash);
+    struct inode *inode = NULL;
+    if ((d->flags & DENTRY_PINNED) != 0 || d->private != NULL || !d->sb->dcache_stable) {
+        return false;
+    }
+    bucket_lock(b);
+    /* The table's reference and the caller's. */
+    if ((d->flags & DENTRY_HASHED) != 0 && atomic_load(&d->ref.n) == 2) {
+        spin_lock(&d->lock);
+        inode = d->inode;
+        d->inode = NULL;
+        d->flags &= ~DENTRY_DELETED;
+        spin_unlock(&d->lock);
+    }
+    spin_unlock(&b->lock);
+    inode_put(inode);
+    return inode != NULL;
+}
+
+void dentry_unlinked(struct dentry *d) {
+    dentry_prune(d); /* negative children of a directory */
+    if (turn_negative(d)) {
+        return;
+    }
+    dentry_unpin(d);
+    dentry_leave_tree(d);
+    dentry_drop(d);
 }

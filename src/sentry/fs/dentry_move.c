@@ -69,6 +69,7 @@ void dentry_replace(struct dentry *d, struct dentry *target, bool exchange) {
     unlock_two(d, target);
     if (!exchange) {
         dentry_unpin(target);
+        dentry_prune(target);
     }
     child_join(d);
     dentry_hash(d);

@@ -82,7 +82,9 @@ must_check int dentry_lookup_locked(struct dentry *parent, const char *name, siz
 void dentry_replace(struct dentry *d, struct dentry *target, bool exchange);
 void dentry_unpin(struct dentry *d);
 bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d);
-/* Frees all cached dentries below `root` (the superblock goes). */
+/* Forgets all cached dentries below `root`: it was removed, turned out wrong, or its superblock
+ * goes.  Every hashed dentry must be found this way from its superblock's root, so nothing stays
+ * hashed below one that left the tree. */
 void dentry_prune(struct dentry *root);
 void dcache_init(void);
 

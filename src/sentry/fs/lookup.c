@@ -22,6 +22,7 @@ static struct dentry *cached_valid(struct dentry *parent, const char *name, size
         return d;
     }
     dentry_drop(d);
+    dentry_prune(d);
     dentry_put(d);
     return NULL;
 }
@@ -51,6 +52,8 @@ int dentry_lookup_locked(struct dentry *parent, const char *name, size_t len, st
         if (first != NULL) {
             dentry_put(d);
             d = first;
+        } else if (((d->flags | parent->flags) & DENTRY_DELETED) != 0) {
+            dentry_drop(d); /* the directory was pruned meanwhile */
         }
     }
     *out = d;

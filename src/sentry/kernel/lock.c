@@ -206,7 +206,8 @@ static void mutex_lock_slow(struct mutex *m) {
     kassert(w.task != NULL);
     spin_lock(&m->guard);
     list_push_back(&m->waiters, &w.link);
-    for (int attempt = 0; !mutex_take_or_mark(m, &w); attempt++) {
+    int attempt = 0;
+    for (; !mutex_take_or_mark(m, &w); attempt++) {
         w.hand_over = attempt >= MUTEX_PATIENCE;
         spin_unlock(&m->guard);
         waiter_sleep();
@@ -218,7 +219,11 @@ static void mutex_lock_slow(struct mutex *m) {
     }
     list_del_init(&w.link);
     spin_unlock(&m->guard);
-    task_wake(current); /* as in waiter_granted */
+    if (attempt > 0) {
+        /* As in waiter_granted; but one who never slept took no token, and given one he would go round his loop
+         * for ever while the waiter that he woke never comes to run on this vCPU. */
+        task_wake(current);
+    }
 }
 
 void mutex_lock(struct mutex *m) {
