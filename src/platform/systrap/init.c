@@ -24,6 +24,22 @@ const struct platform_info *platform_info(void) {
     return &g_systrap.info;
 }
 
+/* Gives each vCPU one of the CPUs that we may use, in turn. */
+static void cpus_assign(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
+        return;
+    }
+    uint32_t n = 0;
+    for (uint32_t i = 0, cpu = 0; i < g_systrap.vcpu_count && n < CPU_SETSIZE;
+         cpu = (cpu + 1) % CPU_SETSIZE) {
+        n = CPU_ISSET(cpu, &set) ? 0 : n + 1; /* CPUs since the last one that is ours */
+        if (n == 0) {
+            g_systrap.vcpus[i++]->cpus[cpu / 64] = 1ull << (cpu % 64);
+        }
+    }
+}
+
 static uint32_t vcpu_count(const struct moat_boot *boot) {
     uint32_t n = boot->vcpu_count;
     cpu_set_t set;
@@ -62,6 +78,7 @@ static int vcpus_init(uint32_t count) {
         }
         g_systrap.vcpus[i] = v;
     }
+    cpus_assign();
     return 0;
 }
 
@@ -76,21 +93,54 @@ static int zygotes_start(void) {
     return err;
 }
 
+/* Without the flag signals break a wait that was taken; an unknown flag is refused before the
+ * program is looked at. */
+static bool has_killable_wait(void) {
+    long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    return sys3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, 0) == -EFAULT;
+}
+
+/* Starts the zygotes with the best hand-over that is allowed.  The trap path does all that the
+ * plain one does and builds a signal frame besides, so the features decide; what a round trip costs
+ * is measured and told. */
+static int handover_start(uint32_t wanted) {
+    const char *why = "asked for";
+    g_systrap.trap_only = wanted == MOAT_HANDOVER_TRAP;
+    if (wanted == MOAT_HANDOVER_AUTO) {
+        g_systrap.trap_only = !has_killable_wait();
+        why = g_systrap.trap_only ? "no killable wait (Linux 5.19)"
+                                  : "killable wait and same-CPU wake-up are there";
+    }
+    int err = zygotes_start();
+    if (err == -ENOTTY && wanted == MOAT_HANDOVER_AUTO) {
+        for (uint32_t i = 0; i < g_systrap.vcpu_count; i++) {
+            zygote_discard(g_systrap.vcpus[i]);
+        }
+        g_systrap.trap_only = true;
+        why = "no same-CPU wake-up (Linux 6.6)";
+        err = zygotes_start();
+    }
+    if (err == 0) {
+        vcpu_pin(g_systrap.vcpus[0]);
+        (void)snprintf(g_systrap.handover, sizeof(g_systrap.handover),
+                       "%s: %s; %lu ns a round trip at start",
+                       g_systrap.trap_only ? "trap" : "notify", why,
+                       (unsigned long)zygote_measure(g_systrap.vcpus[0]));
+    }
+    return err;
+}
+
 int systrap_init(const struct moat_boot *boot) {
     struct platform_info *info = &g_systrap.info;
     g_systrap.fsgsbase = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) != 0;
-    g_systrap.trap_only = boot->handover == MOAT_HANDOVER_TRAP;
     frame_init_cpu();
     info->name = "systrap";
     info->user_start = 64 * KIB;
     info->user_end = STUB_REGION;
     info->handover = g_systrap.handover;
     info->vcpu_count = vcpu_count(boot);
-    (void)snprintf(g_systrap.handover, sizeof(g_systrap.handover), "%s",
-                   g_systrap.trap_only ? "trap: forced"
-                                       : "notify: same-CPU wake-up and killable wait are there");
     int err = area_init();
     err = err != 0 ? err : text_init();
     err = err != 0 ? err : vcpus_init(info->vcpu_count);
-    return err != 0 ? err : zygotes_start();
+    return err != 0 ? err : handover_start(boot->handover);
 }

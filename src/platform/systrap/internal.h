@@ -22,6 +22,10 @@
 
 #include <linux/seccomp.h>
 
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV /* Linux 5.19 */
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1ul << 5)
+#endif
+
 /* Signal that makes a stub thread trap. */
 #define STUB_KICK_SIGNAL 10 /* SIGUSR1 */
 
@@ -140,6 +144,8 @@ struct vcpu {
     int timer;         /* POSIX timer */
     uint64_t armed_ns; /* 0: not armed */
     uint32_t contexts; /* atomic: live contexts, for placement */
+    uint64_t
+        cpus[16]; /* host CPU that it and its stubs are kept on, as a mask: trap hand-over only */
     struct platform_space *zygote_space;
     struct platform_thread *zygote;
     struct plock lock;
@@ -236,6 +242,10 @@ uint32_t filter_build(struct sock_filter *out, bool trap_only);
 must_check int zygote_fork(struct vcpu *v);
 /* Takes the listener of a forked zygote. */
 must_check int zygote_await(struct vcpu *v);
+/* Gives up on a zygote that nothing was asked of. */
+void zygote_discard(struct vcpu *v);
+/* Nanoseconds of the quickest of a few round trips to a fresh zygote. */
+uint64_t zygote_measure(struct vcpu *v);
 
 /* ---- batch.c: carrying out orders; the space is locked ---- */
 /* Starts a batch with t, which is in CTX_FULL: the command word for its stub. */
@@ -296,6 +306,8 @@ extern const char recv_wait_begin[], recv_wait_end[], recv_wait_abort[];
 
 /* ---- vcpu.c ---- */
 void vcpu_thread_start(struct vcpu *v);
+/* Keeps the calling thread on the vCPU's host CPU (trap hand-over only). */
+void vcpu_pin(const struct vcpu *v);
 /* Sets attention bits and gets the vCPU out of a wait. */
 void vcpu_attend(struct vcpu *v, uint32_t bits);
 static inline struct vcpu *vcpu_of(uint32_t id) {

@@ -34,11 +34,18 @@ void platform_kick_vcpu(uint32_t vcpu) {
     vcpu_attend(vcpu_of(vcpu), ATT_KICK);
 }
 
+void vcpu_pin(const struct vcpu *v) {
+    if (g_systrap.trap_only) { /* without it calls only cost more */
+        (void)sys3(SYS_sched_setaffinity, 0, sizeof(v->cpus), (long)&v->cpus);
+    }
+}
+
 /* Creates the timer of the calling vCPU thread. */
 void vcpu_thread_start(struct vcpu *v) {
     struct sigevent ev;
     memset(&ev, 0, sizeof(ev));
     v->tid = (int32_t)sys0(SYS_gettid);
+    vcpu_pin(v);
     ev.sigev_notify = SIGEV_THREAD_ID;
     ev.sigev_signo = HOST_KICK_SIGNAL;
     ev.sigev_value.sival_ptr = v;

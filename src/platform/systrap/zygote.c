@@ -26,10 +26,7 @@
 #define VDSO_PIECE_MAX 16u /* pages */
 #define VVAR_PAGES_MAX 16u
 #define SIGNAL_COUNT   64
-
-#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1ul << 5)
-#endif
+#define MEASURE_ROUNDS 16
 
 struct kernel_sigaction { /* rt_sigaction(2), x86-64 */
     uint64_t handler, flags, restorer, mask;
@@ -164,6 +161,9 @@ static long child_install_filter(void) {
 static noreturn_fn void child_main(struct platform_thread *z) {
     (void)sys2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL); /* the pid namespace ends it as well */
     child_forget_rseq();
+    if (g_systrap.trap_only) { /* inherited by all its clones; without it calls only cost more */
+        (void)sys3(SYS_sched_setaffinity, 0, sizeof(z->vcpu->cpus), (long)&z->vcpu->cpus);
+    }
     bool vdso = vdso_save();
     if (sys2(SYS_munmap, STUB_REGION, (long)(STUB_HOST_END - STUB_REGION)) != 0) {
         child_fail(1);
@@ -247,10 +247,8 @@ must_check int zygote_fork(struct vcpu *v) {
     frame_make(z);
     z->bases_dirty = false;
     s->zygote = true;
-    if (g_program.filter == NULL) {
-        g_program.filter = g_filter;
-        g_program.len = (unsigned short)filter_build(g_filter, g_systrap.trap_only);
-    }
+    g_program.filter = g_filter;
+    g_program.len = (unsigned short)filter_build(g_filter, g_systrap.trap_only);
     long pid = fork_child(z);
     if (pid < 0) {
         return (int)pid;
@@ -276,4 +274,40 @@ must_check int zygote_await(struct vcpu *v) {
         return -ENOTTY;
     }
     return 0;
+}
+
+void zygote_discard(struct vcpu *v) {
+    struct platform_space *s = v->zygote_space;
+    if (s == NULL) {
+        return;
+    }
+    (void)sys2(SYS_kill, s->pid, SIGKILL); /* nothing waits for it */
+    if (v->listener > 0) {
+        (void)sys1(SYS_close, v->listener); /* nothing was written */
+        v->listener = 0;
+    }
+    plock_lock(&s->lock);
+    space_free(s);
+    v->zygote_space = NULL;
+    v->zygote = NULL;
+}
+
+uint64_t zygote_measure(struct vcpu *v) {
+    struct seccomp_notif n;
+    struct trap unused;
+    uint64_t best = UINT64_MAX;
+    memset(&n, 0, sizeof(n));
+    long err = recv_wait(v, v->listener, &n);
+    for (int i = 0; i < MEASURE_ROUNDS && err == 0; i++) {
+        uint64_t start = host_now_ns();
+        err = notify_send(v->listener, n.id, STUB_CMD_REPORT);
+        memset(&n, 0, sizeof(n));
+        err = err != 0 ? err : recv_wait(v, v->listener, &n);
+        best = MIN(best, host_now_ns() - start);
+    }
+    if (err != 0) {
+        host_die("systrap: a zygote does not answer: %ld", err);
+    }
+    (void)receive(v, &n, &unused); /* a report of a zygote is never for the kernel */
+    return best;
 }
