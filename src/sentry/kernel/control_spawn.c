@@ -165,6 +165,7 @@ static int load_program(struct control_process *cp) {
     case -E2BIG:
         return failed(cp, err, "exec: '%s': argument list too long", cp->argv[0]);
     default:
+        log_warn("exec of %s: error %d", cp->argv[0], -err);
         return failed(cp, err, "exec: '%s': cannot be run", cp->argv[0]);
     }
 }
