@@ -32,6 +32,7 @@ void host_thread_ready(void) {
 static void *vcpu_main(void *arg) {
     struct vcpu *v = arg;
     host_thread_init();
+    host_forget_rseq();
     vcpu_thread_start(v);
     host_thread_ready();
     while (atomic_load(&g_go) == 0) {
@@ -65,6 +66,7 @@ noreturn_fn void host_run(const struct moat_boot *boot) {
     (void)setsid(); /* already a leader is fine */
     host_faults_init();
     host_thread_init();
+    host_forget_rseq();
     host_privileges_drop();
     check(host_memory_init(&g_boot), "guest memory");
     check(systrap_init(&g_boot), "platform");

@@ -19,7 +19,6 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/rseq.h>
 
 #define VDSO_TEMP      0x100000000000ul /* where the vDSO waits while the region is emptied */
 #define VDSO_PIECES    8u
@@ -132,18 +131,6 @@ static void child_signals(void) {
     }
 }
 
-/* libc's restartable-sequence area goes away with the image; a registered one would kill the stub
- * (rseq(2)). */
-static void child_forget_rseq(void) {
-    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
-    uint32_t sizes[] = {32, __rseq_size, (uint32_t)getauxval(27 /* AT_RSEQ_FEATURE_SIZE */)};
-    for (size_t i = 0; i < ARRAY_COUNT(sizes) && __rseq_size != 0; i++) {
-        if (sys4(SYS_rseq, (long)area, sizes[i], 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG) == 0) {
-            return;
-        }
-    }
-}
-
 static long child_install_filter(void) {
     unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
     long fd = -EINVAL;
@@ -160,7 +147,7 @@ static long child_install_filter(void) {
 /* The child, from its first instruction; never returns. */
 static noreturn_fn void child_main(struct platform_thread *z) {
     (void)sys2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL); /* the pid namespace ends it as well */
-    child_forget_rseq();
+    host_forget_rseq();
     if (g_systrap.trap_only) { /* inherited by all its clones; without it calls only cost more */
         (void)sys3(SYS_sched_setaffinity, 0, sizeof(z->vcpu->cpus), (long)&z->vcpu->cpus);
     }
