@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Contents of tmpfs files, directories being read, attributes, pipes, copies; nothing may be left
  * behind. */
-#define _GNU_SOURCE
 #include "vfs_harness.h"
 
 #include "kernel/kmalloc.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Record locks, flock, blocking pipes and FIFOs between tasks. */
-#define _GNU_SOURCE
 #include "vfs_harness.h"
 
 #include <fcntl.h>

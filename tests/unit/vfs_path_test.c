@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Path walk, permissions, names and renames over tmpfs. */
-#define _GNU_SOURCE
 #include "vfs_harness.h"
 
 #include <fcntl.h>
