@@ -26,8 +26,9 @@ struct skeleton_order {
  * the host has no memory. */
 void skeleton_init(uint64_t frame_count);
 void skeleton_fini(void);
-/* Carries out what is queued: 0, or -errno of the first order that failed (a protect of a page that
- * is not mapped). */
+/* Carries out what is queued: 0, or -errno of the first order that failed: a protect of a page that
+ * is not mapped, a map over another frame without PROT_BIT_REPLACE, a protect with PROT_BIT_GRANT
+ * that takes a right. */
 must_check int skeleton_apply(struct platform_space *space);
 /* What the space maps at va: false when nothing. */
 bool skeleton_page(const struct platform_space *space, uint64_t va, uint64_t *out_pfn,

@@ -13,6 +13,8 @@
 #define FREE_KEY UINT64_MAX
 #define GONE_KEY (UINT64_MAX - 1)
 
+#define PROT_RIGHTS (PROT_BIT_READ | PROT_BIT_WRITE | PROT_BIT_EXEC)
+
 static uint64_t g_order_total, g_space_count, g_orders_left;
 
 static void *must_alloc(void *p) {
@@ -175,7 +177,9 @@ bool platform_orders_pending(const struct platform_space *space) {
 
 bool platform_orders_revoke(const struct platform_space *space) {
     for (size_t i = 0; i < space->order_count; i++) {
-        if (space->orders[i].kind == SKELETON_UNMAP || space->orders[i].kind == SKELETON_PROTECT) {
+        const struct skeleton_order *o = &space->orders[i];
+        if (o->kind == SKELETON_UNMAP ||
+            (o->kind == SKELETON_PROTECT && (o->prot & PROT_BIT_GRANT) == 0)) {
             return true;
         }
     }
@@ -195,7 +199,11 @@ static int apply_page(struct platform_space *s, const struct skeleton_order *o, 
     uint32_t prot;
     switch (o->kind) {
     case SKELETON_MAP:
-        page_set(&s->map, page, o->pfn + i, o->prot);
+        if ((o->prot & PROT_BIT_REPLACE) == 0 &&
+            skeleton_page(s, page << PAGE_SHIFT, &pfn, &prot) && pfn != o->pfn + i) {
+            return -EEXIST; /* a real platform may carry it out too late */
+        }
+        page_set(&s->map, page, o->pfn + i, o->prot & PROT_RIGHTS);
         return 0;
     case SKELETON_UNMAP:
         page_del(&s->map, page);
@@ -204,7 +212,10 @@ static int apply_page(struct platform_space *s, const struct skeleton_order *o, 
         if (!skeleton_page(s, page << PAGE_SHIFT, &pfn, &prot)) {
             return -ENOMEM; /* as mprotect(2) of a hole */
         }
-        page_set(&s->map, page, pfn, o->prot);
+        if ((o->prot & PROT_BIT_GRANT) != 0 && (prot & ~o->prot) != 0) {
+            return -EINVAL; /* takes a right all the same */
+        }
+        page_set(&s->map, page, pfn, o->prot & PROT_RIGHTS);
         return 0;
     default:
         return -EINVAL;

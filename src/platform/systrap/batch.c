@@ -109,7 +109,7 @@ static void order_failed(struct platform_space *s, const struct order *o, int er
             child_failed(o->child);
         }
     }
-    if (o->revokes || o->kind == ORDER_RAW_UNMAP) { /* rights that could not be taken away */
+    if (o->urgent || o->kind == ORDER_RAW_UNMAP) { /* rights that could not be taken away */
         space_kill(s, "host refused to unmap");
     }
 }

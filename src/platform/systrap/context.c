@@ -208,7 +208,7 @@ static void resume_plain(struct platform_thread *t, enum resume_mode mode) {
     if (mode == RESUME_KICK) {
         atomic_store(&t->kick, 1u);
     }
-    if (t->space->queue.revoking != 0) {
+    if (t->space->queue.urgent != 0) {
         t->orders_first = true;
         thread_signal(t);
     }

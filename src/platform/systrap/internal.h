@@ -56,6 +56,7 @@ struct order {
     uint8_t kind;
     uint8_t prot;
     bool revokes;
+    bool urgent; /* must come before user code: it revokes, or replaces a page */
     uint64_t va, pfn, pages;
     struct platform_thread *child;
 };
@@ -75,6 +76,7 @@ struct order_queue {
     uint32_t head, tail; /* in first, in last */
     uint32_t count;
     uint32_t revoking; /* how many of them revoke */
+    uint32_t urgent;   /* and how many are urgent */
 };
 
 struct platform_space {

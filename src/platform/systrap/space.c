@@ -298,6 +298,7 @@ static bool range_ok(uint64_t va, uint64_t pages) {
 static bool order_merge(struct platform_space *s, const struct order *o) {
     struct order *last = queue_last(&s->queue);
     if (last == NULL || s->batcher != NULL || last->kind != o->kind || last->prot != o->prot ||
+        last->urgent != o->urgent || last->revokes != o->revokes ||
         last->va + last->pages * PAGE_SIZE != o->va) {
         return false;
     }
@@ -331,21 +332,28 @@ must_check int platform_map(struct platform_space *space, uint64_t va, uint64_t 
                             uint64_t page_count, uint32_t prot) {
     int fd;
     uint64_t off;
-    struct order o = {
-        .kind = ORDER_MAP, .prot = (uint8_t)(prot & 7), .va = va, .pfn = pfn, .pages = page_count};
+    struct order o = {.kind = ORDER_MAP,
+                      .urgent = (prot & PROT_BIT_REPLACE) != 0,
+                      .prot = (uint8_t)(prot & 7),
+                      .va = va,
+                      .pfn = pfn,
+                      .pages = page_count};
     int err = host_frame_locate(pfn, page_count, &fd, &off);
     return err != 0 ? err : order_add(space, &o);
 }
 
 must_check int platform_unmap(struct platform_space *space, uint64_t va, uint64_t page_count) {
-    struct order o = {.kind = ORDER_UNMAP, .revokes = true, .va = va, .pages = page_count};
+    struct order o = {
+        .kind = ORDER_UNMAP, .revokes = true, .urgent = true, .va = va, .pages = page_count};
     return order_add(space, &o);
 }
 
 must_check int platform_protect(struct platform_space *space, uint64_t va, uint64_t page_count,
                                 uint32_t prot) {
+    bool takes = (prot & PROT_BIT_GRANT) == 0;
     struct order o = {.kind = ORDER_PROTECT,
-                      .revokes = true,
+                      .revokes = takes,
+                      .urgent = takes,
                       .prot = (uint8_t)(prot & 7),
                       .va = va,
                       .pages = page_count};
@@ -353,7 +361,8 @@ must_check int platform_protect(struct platform_space *space, uint64_t va, uint6
 }
 
 bool platform_orders_pending(const struct platform_space *space) {
-    return atomic_load_relaxed(&space->queue.count) != 0;
+    return atomic_load_relaxed(&space->queue.count) != 0 ||
+           atomic_load_relaxed(&space->batcher) != NULL;
 }
 
 bool platform_orders_revoke(const struct platform_space *space) {

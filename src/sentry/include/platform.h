@@ -37,6 +37,15 @@ enum {
     PROT_BIT_EXEC = 4,
 };
 
+/* Or-ed into the rights of an order. */
+enum {
+    /* platform_map: the pages may be mapped to other frames now.  The order is urgent: carried out before user code of any
+     * thread of the space that is resumed goes on, also after a trap without full context. */
+    PROT_BIT_REPLACE = 16,
+    /* platform_protect: takes no right away, so it is neither urgent nor revoking. */
+    PROT_BIT_GRANT = 32,
+};
+
 /* Full user register state (x86-64 names; arch/ keeps other machines' versions). */
 struct user_regs {
     uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8;
@@ -176,9 +185,10 @@ must_check int platform_map(struct platform_space *space, uint64_t va, uint64_t 
                             uint32_t prot);
 must_check int platform_unmap(struct platform_space *space, uint64_t va, uint64_t page_count);
 must_check int platform_protect(struct platform_space *space, uint64_t va, uint64_t page_count, uint32_t prot);
+/* True also while orders are being carried out. */
 bool platform_orders_pending(const struct platform_space *space);
-/* True when queued orders take rights away (an unmap, a protect, a map over something), so that the kernel has to
- * wait for them before it frees frames.  Always false on platforms whose orders act at once. */
+/* True when queued orders take rights away (an unmap, a protect), so that the kernel has to wait for them before it
+ * frees frames.  Always false on platforms whose orders act at once. */
 bool platform_orders_revoke(const struct platform_space *space);
 
 #endif

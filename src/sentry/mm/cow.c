@@ -54,8 +54,8 @@ static void own_around(struct vma *v, uint64_t addr) {
         uint64_t host = pte[i] & PTE_HOST;
         pte[i] = vma_pte(v, pte_pfn(pte[i]), PTE_OWN | PTE_ANON) | host;
         if (host != 0) {
-            protect_batch_add(&b, addr + (uint64_t)(i * (int64_t)PAGE_SIZE), pte_prot(pte[i]),
-                              true);
+            protect_batch_add(&b, addr + (uint64_t)(i * (int64_t)PAGE_SIZE),
+                              pte_prot(pte[i]) | PROT_BIT_GRANT, true);
         }
     }
     protect_batch_flush(&b);
@@ -134,7 +134,7 @@ static void cluster_enter(struct vma *v, struct cluster *c) {
         gather_entry(mm, c->pte[i]);
         if ((c->pte[i] & PTE_HOST) != 0) {
             *pte = entry | PTE_HOST;
-            map_batch_add(&b, va, entry);
+            map_batch_add(&b, va, entry, PROT_BIT_REPLACE);
         } else {
             *pte = entry;
         }

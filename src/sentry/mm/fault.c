@@ -214,7 +214,7 @@ static void fault_remap(struct mm *mm, uint64_t addr, uint64_t *pte) {
         struct map_batch b;
         map_batch_init(&b, mm);
         *pte |= PTE_HOST;
-        map_batch_add(&b, addr, *pte);
+        map_batch_add(&b, addr, *pte, 0);
         map_batch_flush(&b);
     }
 }

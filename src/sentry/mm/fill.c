@@ -28,11 +28,11 @@ struct enter {
     int64_t added;
 };
 
-static void enter_new(struct enter *e, uint64_t *pte, uint64_t va, uint64_t pfn) {
+static void enter_new(struct enter *e, uint64_t *pte, uint64_t va, uint64_t pfn, uint32_t flags) {
     uint64_t entry = vma_pte(e->v, pfn, e->extra);
     if (e->v->mm->space != NULL && pte_prot(entry) != 0) {
         *pte = entry | PTE_HOST;
-        map_batch_add(&e->batch, va, entry);
+        map_batch_add(&e->batch, va, entry, flags);
     } else {
         *pte = entry;
     }
@@ -45,7 +45,7 @@ static void enter_over(struct enter *e, uint64_t *pte, uint64_t va, uint64_t pfn
         frame_put(pfn);
         return;
     }
-    enter_new(e, pte, va, pfn);
+    enter_new(e, pte, va, pfn, PROT_BIT_REPLACE);
     gather_entry(e->v->mm, old);
 }
 
@@ -54,7 +54,7 @@ static int visit_enter(struct pt_span *span, void *arg) {
     for (uint32_t i = 0; i < span->count; i++) {
         uint64_t va = span->va + i * PAGE_SIZE, pfn = e->pfn + e->done;
         if (span->pte[i] == 0) {
-            enter_new(e, &span->pte[i], va, pfn);
+            enter_new(e, &span->pte[i], va, pfn, 0);
             span->live_delta++;
             e->added++;
         } else {

@@ -150,8 +150,9 @@ struct map_batch {
 static inline void map_batch_init(struct map_batch *b, struct mm *mm) {
     *b = (struct map_batch){.mm = mm};
 }
-/* The page has PTE_HOST set already; it is cleared again where the order could not be queued. */
-void map_batch_add(struct map_batch *b, uint64_t va, uint64_t pte);
+/* flags: PROT_BIT_REPLACE when the space maps another frame there.  The page has PTE_HOST set
+ * already; it is cleared again where the order could not be queued. */
+void map_batch_add(struct map_batch *b, uint64_t va, uint64_t pte, uint32_t flags);
 void map_batch_flush(struct map_batch *b);
 
 /* Protects in runs. */

@@ -169,7 +169,7 @@ static int visit_bind(struct pt_span *span, void *arg) {
         uint64_t pte = span->pte[i];
         if (pte != 0 && (pte & PTE_HOST) == 0 && pte_prot(pte) != 0) {
             span->pte[i] = pte | PTE_HOST;
-            map_batch_add(b, span->va + i * PAGE_SIZE, pte);
+            map_batch_add(b, span->va + i * PAGE_SIZE, pte, 0);
         }
     }
     return 0;

@@ -70,7 +70,7 @@ static int visit_map(struct pt_span *span, void *arg) {
         uint64_t pte = span->pte[i];
         if (pte != 0 && pte_prot(pte) != 0 && m->mm->space != NULL) {
             span->pte[i] |= PTE_HOST;
-            map_batch_add(&m->batch, span->va + i * PAGE_SIZE, pte);
+            map_batch_add(&m->batch, span->va + i * PAGE_SIZE, pte, 0);
         }
     }
     return 0;

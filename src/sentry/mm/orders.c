@@ -131,14 +131,15 @@ void map_batch_flush(struct map_batch *b) {
     b->page_count = 0;
 }
 
-void map_batch_add(struct map_batch *b, uint64_t va, uint64_t pte) {
+void map_batch_add(struct map_batch *b, uint64_t va, uint64_t pte, uint32_t flags) {
+    uint32_t prot = pte_prot(pte) | flags;
     bool joins = b->page_count != 0 && b->va + b->page_count * PAGE_SIZE == va &&
-                 b->pfn + b->page_count == pte_pfn(pte) && b->prot == pte_prot(pte);
+                 b->pfn + b->page_count == pte_pfn(pte) && b->prot == prot;
     if (!joins) {
         map_batch_flush(b);
         b->va = va;
         b->pfn = pte_pfn(pte);
-        b->prot = pte_prot(pte);
+        b->prot = prot;
     }
     b->page_count++;
 }
