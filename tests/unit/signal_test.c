@@ -159,11 +159,12 @@ static void test_fatal(void) {
     end();
     begin();
     g_process.unkillable = true;
-    CHECK(signal_send_process(&g_process, SIG_KILL, NULL) == 0);
-    CHECK(signal_send_process(&g_process, SIG_TERM, NULL) == 0);
-    CHECK(signal_send_outside(&g_process, SIG_TERM) == 0);
+    struct ksiginfo inside = {.signo = SIG_KILL, .code = 0};
+    inside.u.rt.pid = 7;
+    CHECK(signal_send_process(&g_process, SIG_KILL, &inside) == 0);
+    CHECK(signal_send_process(&g_process, SIG_TERM, &inside) == 0);
     CHECK(!g_process.group_exit && g_process.pending.set == 0);
-    CHECK(signal_send_outside(&g_process, SIG_KILL) == 0 && g_process.group_exit);
+    CHECK(signal_send_outside(&g_process, SIG_TERM) == 0 && g_process.group_exit);
     end();
 }
 

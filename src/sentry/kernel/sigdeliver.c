@@ -139,11 +139,10 @@ static void start_stop(struct process *p, int signo) {
 /* ---- one signal ---- */
 
 /* The default action of `signo`.  Does not return when it ends the process. */
-static void act_default(struct task *t, int signo) {
+static void act_default(struct task *t, int signo, const struct ksiginfo *info) {
     struct process *p = t->process;
 
-    if (signal_default_ignored(signo) ||
-        (p->unkillable && (SIG_BIT(signo) & SIG_KERNEL_ONLY) == 0)) {
+    if (signal_default_ignored(signo) || (p->unkillable && !signal_from_above(info))) {
         return;
     }
     if ((SIG_BIT(signo) & SIG_STOP_SET) != 0) {
@@ -251,7 +250,7 @@ static bool deliver_one(struct task *t) {
     spin_unlock(&p->actions->lock);
     spin_unlock(&p->sig_lock);
     if (sa.handler == HANDLER_DFL) {
-        act_default(t, signo);
+        act_default(t, signo, &info);
     } else if (sa.handler != HANDLER_IGN) {
         act_handler(t, signo, &sa, &info);
     }

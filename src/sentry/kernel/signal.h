@@ -88,7 +88,15 @@ void signal_force(struct task *t, const struct ksiginfo *info);
 /* Sends; info NULL means from the kernel (SI_KERNEL).  0 or -EAGAIN (queue limit of real-time signals). */
 int signal_send_task(struct task *t, int signo, const struct ksiginfo *info);
 int signal_send_process(struct process *p, int signo, const struct ksiginfo *info);
-/* From outside the container: SIGKILL and SIGSTOP act even on its init. */
+/*
+ * Does it come from the kernel, or from outside the container?  Such a signal acts on a container's init by default too (SIGKILL
+ * from the control channel, ^C of its terminal, a broken pipe); one from a process inside needs a handler there
+ * (pid_namespaces(7)).  info NULL: from the kernel; pid 0: from outside.
+ */
+static inline bool signal_from_above(const struct ksiginfo *info) {
+    return info == NULL || info->code > 0 || (info->code == 0 /* SI_USER */ && info->u.rt.pid == 0);
+}
+/* From outside the container. */
 int signal_send_outside(struct process *p, int signo);
 /* Every process of the group; 0 when at least one took it, -ESRCH otherwise. */
 int signal_send_pgrp(struct pgrp *g, int signo, const struct ksiginfo *info);

@@ -52,7 +52,7 @@ static bool wants(struct task *t, int signo) {
 }
 
 /* Nobody would notice it: not queued at all. */
-static bool is_ignored(struct process *p, struct task *target, int signo, bool outside) {
+static bool is_ignored(struct process *p, struct task *target, int signo, bool above) {
     struct task *t;
 
     if (target != NULL) {
@@ -67,8 +67,7 @@ static bool is_ignored(struct process *p, struct task *target, int signo, bool o
         }
     }
     uint64_t handler = signal_handler(p, signo);
-    if (p->unkillable && handler == SIG_HANDLER_DFL &&
-        !(outside && (SIG_BIT(signo) & SIG_KERNEL_ONLY) != 0)) {
+    if (p->unkillable && handler == SIG_HANDLER_DFL && !above) {
         return true;
     }
     return handler == SIG_HANDLER_IGN ||
@@ -150,16 +149,16 @@ static int enqueue(struct process *p, struct sig_queue *q, int signo, const stru
     return 0;
 }
 
-static bool ends_process(struct process *p, struct task *t, int signo, bool outside) {
+static bool ends_process(struct process *p, struct task *t, int signo, bool above) {
     if (signal_handler(p, signo) != SIG_HANDLER_DFL || signal_default_ignored(signo) ||
         (SIG_BIT(signo) & SIG_STOP_SET) != 0 || (t->wait_set & SIG_BIT(signo)) != 0) {
         return false;
     }
-    return !p->unkillable || (outside && signo == SIGKILL);
+    return !p->unkillable || above;
 }
 
 /* Finds a thread for it and wakes that, or ends the process at once. */
-static void dispatch(struct process *p, struct task *target, int signo, bool outside) {
+static void dispatch(struct process *p, struct task *target, int signo, bool above) {
     struct task *chosen = NULL;
     struct task *t;
 
@@ -178,7 +177,7 @@ static void dispatch(struct process *p, struct task *target, int signo, bool out
     if (chosen == NULL) {
         return; /* blocked by all: whoever unblocks it first takes it */
     }
-    if (ends_process(p, chosen, signo, outside)) {
+    if (ends_process(p, chosen, signo, above)) {
         signal_group_exit(p, signo);
     } else {
         signal_wake(chosen);
@@ -186,18 +185,19 @@ static void dispatch(struct process *p, struct task *target, int signo, bool out
 }
 
 static int send_locked(struct process *p, struct task *target, int signo,
-                       const struct ksiginfo *info, bool outside) {
+                       const struct ksiginfo *info) {
     struct sig_queue *q = target != NULL ? &target->pending : &p->pending;
+    bool above = signal_from_above(info);
 
     if (list_empty(&p->threads) || p->group_exit || (target != NULL && target->exited)) {
         return 0; /* going already */
     }
     if (signo == SIGCONT) {
         continue_process(p);
-    } else if ((SIG_BIT(signo) & SIG_STOP_SET) != 0 && !is_ignored(p, target, signo, outside)) {
+    } else if ((SIG_BIT(signo) & SIG_STOP_SET) != 0 && !is_ignored(p, target, signo, above)) {
         flush_everywhere(p, SIG_BIT(SIGCONT));
     }
-    if (is_ignored(p, target, signo, outside)) {
+    if (is_ignored(p, target, signo, above)) {
         return 0;
     }
     if (signo < SIGRTMIN_MOAT && (q->set & SIG_BIT(signo)) != 0) {
@@ -208,7 +208,7 @@ static int send_locked(struct process *p, struct task *target, int signo,
         return err;
     }
     waitq_wake(&p->sig_wait, UINT32_MAX);
-    dispatch(p, target, signo, outside);
+    dispatch(p, target, signo, above);
     return 0;
 }
 
@@ -216,14 +216,14 @@ int signal_send_task(struct task *t, int signo, const struct ksiginfo *info) {
     struct process *p = t->process;
 
     spin_lock(&p->sig_lock);
-    int err = send_locked(p, t, signo, info, false);
+    int err = send_locked(p, t, signo, info);
     spin_unlock(&p->sig_lock);
     return err;
 }
 
 int signal_send_process(struct process *p, int signo, const struct ksiginfo *info) {
     spin_lock(&p->sig_lock);
-    int err = send_locked(p, NULL, signo, info, false);
+    int err = send_locked(p, NULL, signo, info);
     spin_unlock(&p->sig_lock);
     return err;
 }
@@ -232,7 +232,7 @@ int signal_send_outside(struct process *p, int signo) {
     struct ksiginfo info = {.signo = signo, .code = SI_USER};
 
     spin_lock(&p->sig_lock);
-    int err = send_locked(p, NULL, signo, &info, true);
+    int err = send_locked(p, NULL, signo, &info);
     spin_unlock(&p->sig_lock);
     return err;
 }
@@ -293,7 +293,7 @@ void signal_force(struct task *t, const struct ksiginfo *info) {
     if (fatal) {
         p->unkillable = false; /* a fault ends even an init */
     }
-    (void)send_locked(p, t, signo, info, true); /* cannot fail: not a real-time signal */
+    (void)send_locked(p, t, signo, info); /* cannot fail: not a real-time signal */
     signal_recalc(t);
     spin_unlock(&p->sig_lock);
 }
