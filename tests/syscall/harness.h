@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Harness of the system-call tests.  A program holds tests of one topic; each runs in a child process of its own, in an
- * empty directory, with a time limit, and prints one line:
+ * Harness of the system-call tests.  A program holds tests of one topic; each runs in a child
+ * process of its own, in an empty directory, with a time limit, and prints one line:
  *
  *     ok NAME | FAIL NAME: why | skip NAME: why
  *
- * The tests state what Linux does: they must pass on a Linux host first, as root and as an ordinary user.
+ * The tests state what Linux does: they must pass on a Linux host first, as root and as an ordinary
+ * user.
  */
 #ifndef MOAT_TESTS_SYSCALL_HARNESS_H
 #define MOAT_TESTS_SYSCALL_HARNESS_H
@@ -40,7 +41,8 @@ static void *volatile g_bad_address = (void *)8; /* volatile: compilers warn of 
 static int g_test_failed;
 static int g_tests_failed;
 
-__attribute__((format(printf, 3, 4), unused)) static void test_fail(const char *file, int line, const char *format, ...) {
+__attribute__((format(printf, 3, 4), unused)) static void test_fail(const char *file, int line,
+                                                                    const char *format, ...) {
     va_list args;
     char why[512];
     va_start(args, format);
@@ -52,7 +54,8 @@ __attribute__((format(printf, 3, 4), unused)) static void test_fail(const char *
     }
 }
 
-#define TEST_FILE (__builtin_strrchr(__FILE__, '/') ? __builtin_strrchr(__FILE__, '/') + 1 : __FILE__)
+#define TEST_FILE                                                                                  \
+    (__builtin_strrchr(__FILE__, '/') ? __builtin_strrchr(__FILE__, '/') + 1 : __FILE__)
 
 /* Go on after a failure. */
 #define CHECK(cond)                                                                                \
@@ -65,7 +68,8 @@ __attribute__((format(printf, 3, 4), unused)) static void test_fail(const char *
     do {                                                                                           \
         long long check_a = (long long)(a), check_b = (long long)(b);                              \
         if (check_a != check_b) {                                                                  \
-            test_fail(TEST_FILE, __LINE__, "%s is %lld, not %lld (errno %d)", #a, check_a, check_b, errno); \
+            test_fail(TEST_FILE, __LINE__, "%s is %lld, not %lld (errno %d)", #a, check_a,         \
+                      check_b, errno);                                                             \
         }                                                                                          \
     } while (0)
 /* The call fails with this errno. */
@@ -74,7 +78,8 @@ __attribute__((format(printf, 3, 4), unused)) static void test_fail(const char *
         errno = 0;                                                                                 \
         long long check_r = (long long)(call);                                                     \
         if (check_r != -1 || errno != (want)) {                                                    \
-            test_fail(TEST_FILE, __LINE__, "%s is %lld, errno %d, not errno %d", #call, check_r, errno, (want)); \
+            test_fail(TEST_FILE, __LINE__, "%s is %lld, errno %d, not errno %d", #call, check_r,   \
+                      errno, (want));                                                              \
         }                                                                                          \
     } while (0)
 /* End the test after a failure. */
@@ -135,7 +140,7 @@ __attribute__((unused)) static void harness_run(const char *name, void (*fn)(voi
     fflush(stdout);
 }
 
-#define RUN(fn)     harness_run(#fn, fn)
+#define RUN(fn)       harness_run(#fn, fn)
 #define TEST_MAIN_END return g_tests_failed != 0
 
 /* ---- small helpers ---------------------------------------------------------------------- */
@@ -176,7 +181,8 @@ __attribute__((unused)) static short poll_one(int fd, short events, int timeout_
     return poll(&p, 1, timeout_ms) < 0 ? (short)-1 : p.revents;
 }
 
-/* Waits until another process sleeps in the kernel (state S), so that tests need no guessed delays. */
+/* Waits until another process sleeps in the kernel (state S), so that tests need no guessed delays.
+ */
 __attribute__((unused)) static void wait_asleep(pid_t pid) {
     for (int i = 0; i < 2000; i++) {
         char path[64], text[256];

@@ -14,7 +14,8 @@
 #include <sys/socket.h>
 
 static struct sockaddr_in v4(uint32_t ip, int port) {
-    return (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(ip), .sin_port = htons((uint16_t)port)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(ip), .sin_port = htons((uint16_t)port)};
 }
 
 static int port_of(int fd) {
@@ -327,7 +328,8 @@ static void udp_datagrams(void) {
 
 static void udp_connected(void) {
     int a = udp_bound(), b = udp_bound(), c = udp_bound();
-    struct sockaddr_in to_b = v4(INADDR_LOOPBACK, port_of(b)), to_a = v4(INADDR_LOOPBACK, port_of(a));
+    struct sockaddr_in to_b = v4(INADDR_LOOPBACK, port_of(b)),
+                       to_a = v4(INADDR_LOOPBACK, port_of(a));
     char buf[8];
     CHECK_EQ(connect(a, (void *)&to_b, sizeof(to_b)), 0);
     CHECK_EQ(send(a, "x", 1, 0), 1);

@@ -32,7 +32,8 @@ static bool expect(uint32_t mask, const char *name) {
     }
     bool ok = e->mask == mask && strcmp(e->len != 0 ? e->name : "", name) == 0;
     if (!ok) {
-        fprintf(stderr, "event %x %s, wanted %x %s\n", e->mask, e->len != 0 ? e->name : "", mask, name);
+        fprintf(stderr, "event %x %s, wanted %x %s\n", e->mask, e->len != 0 ? e->name : "", mask,
+                name);
     }
     return ok;
 }

@@ -12,7 +12,9 @@
 static ssize_t send_fds(int sock, const int *fds, int count) {
     char control[CMSG_SPACE(sizeof(int) * (MAX_FDS + 1))] = {0};
     struct iovec v = {"F", 1};
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control,
+    struct msghdr m = {.msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
                        .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)count)};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     c->cmsg_level = SOL_SOCKET;
@@ -27,7 +29,9 @@ static int recv_fds(int sock, int *fds, int room, int in_flags, int *flags) {
     char control[CMSG_SPACE(sizeof(int) * (MAX_FDS + 1))];
     char data[64];
     struct iovec v = {data, sizeof(data)};
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control,
+    struct msghdr m = {.msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
                        .msg_controllen = room > 0 ? CMSG_LEN(sizeof(int) * (size_t)room) : 0};
     if (recvmsg(sock, &m, in_flags) <= 0) {
         return -1;
@@ -219,7 +223,8 @@ static void socket_in_its_own_queue(void) {
 
 static void reachable_is_not_collected(void) {
     int a[2], b[2], other[2], got[2], flags;
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, a) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, b) == 0);
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, a) == 0 &&
+            socketpair(AF_UNIX, SOCK_STREAM, 0, b) == 0);
     CHECK_EQ(send_fds(b[0], &a[1], 1), 1); /* a[1] lies in b[1] */
     CHECK_EQ(send_fds(a[0], &b[1], 1), 1); /* b[1] lies in a[1]: a circle */
     int keep = dup(b[1]);                  /* but one with a way in */
@@ -319,10 +324,12 @@ static void pass_credentials(void) {
     CHECK_EQ(send(sv[0], "x", 1, 0), 1);
     char control[128], c;
     struct iovec v = {&c, 1};
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     CHECK_EQ(recvmsg(sv[1], &m, 0), 1);
     struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-    REQUIRE(h != NULL && h->cmsg_type == SCM_CREDENTIALS && h->cmsg_len == CMSG_LEN(sizeof(struct ucred)));
+    REQUIRE(h != NULL && h->cmsg_type == SCM_CREDENTIALS &&
+            h->cmsg_len == CMSG_LEN(sizeof(struct ucred)));
     struct ucred cred;
     memcpy(&cred, CMSG_DATA(h), sizeof(cred));
     CHECK_EQ(cred.pid, getpid());
@@ -334,7 +341,8 @@ static void pass_credentials(void) {
 static ssize_t send_cred(int fd, pid_t pid, uid_t uid, gid_t gid) {
     char control[CMSG_SPACE(sizeof(struct ucred))] = {0};
     struct iovec v = {"C", 1};
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     struct cmsghdr *h = CMSG_FIRSTHDR(&m);
     struct ucred c = {pid, uid, gid};
     h->cmsg_level = SOL_SOCKET;
@@ -360,7 +368,8 @@ static void bad_control(void) {
     char control[64] = {0};
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0);
     struct iovec v = {"x", 1};
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     struct cmsghdr *h = CMSG_FIRSTHDR(&m);
     h->cmsg_level = SOL_SOCKET;
     h->cmsg_type = SCM_RIGHTS;

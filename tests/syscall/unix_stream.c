@@ -21,7 +21,8 @@ static void set_abstract(const char *name) {
     memset(&g_addr, 0, sizeof(g_addr));
     g_addr.sun_family = AF_UNIX;
     snprintf(g_addr.sun_path + 1, 90, "moat-%d-%s", getpid(), name);
-    g_addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(g_addr.sun_path + 1));
+    g_addr_len =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(g_addr.sun_path + 1));
 }
 
 static int listener(int type, int backlog) {
@@ -382,7 +383,8 @@ static void blocked_writer_wakes(void) {
     wait_asleep(pid);
     size_t have = 0;
     ssize_t n;
-    while ((n = read(sv[1], big + have, 9999 < sizeof(big) - have ? 9999 : sizeof(big) - have)) > 0) {
+    while ((n = read(sv[1], big + have, 9999 < sizeof(big) - have ? 9999 : sizeof(big) - have)) >
+           0) {
         have += (size_t)n;
     }
     CHECK_EQ(have, sizeof(big));
