@@ -42,9 +42,7 @@ void file_put(struct file *f) {
         return;
     }
     if ((f->mode & FMODE_PATH) == 0) {
-        if (unlikely(!list_empty(&f->epoll_links))) {
-            epoll_file_released(f);
-        }
+        epoll_file_released(f);
         if (unlikely(f->inode->locks != NULL)) {
             locks_release_file(f);
         }

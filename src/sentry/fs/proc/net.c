@@ -4,12 +4,17 @@
  * its own yet.
  */
 #include "fs/proc/proc.h"
+#include "net/socket.h"
 
 #include <linux/stat.h>
 
 static int show_heading(struct seq *s, const struct proc_node *node) {
     seq_printf(s, "%s", (const char *)(uintptr_t)node->entry->value);
     return 0;
+}
+
+static int show_unix(struct seq *s, const struct proc_node *node) {
+    return net_unix_show(s, NULL);
 }
 
 #define HEADING(n, text)                                                                           \
@@ -50,6 +55,6 @@ const struct proc_entry g_proc_net[] = {
     HEADING("tcp6", INET6_HEADING "\n"),
     HEADING("udp", INET_HEADING " ref pointer drops\n"),
     HEADING("udp6", INET6_HEADING " ref pointer drops\n"),
-    HEADING("unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"),
+    {.name = "unix", .mode = S_IFREG | 0444, .show = show_unix},
     {.name = NULL},
 };
