@@ -129,12 +129,13 @@ static void fd_want(struct slot *s, uint64_t unique) {
     plock_unlock(&g_socket_lock);
 }
 
+/* The donated file's token for the kernel, or -1. */
 static int fd_donate(int fd) {
-    int hfd = fd < 0 ? -1 : host_fd_donate(fd);
-    if (fd >= 0 && hfd < 0) {
+    if (fd >= 0 && host_fd_donate(fd) != 0) {
         (void)sys1(SYS_close, fd); /* no room for it */
+        return -1;
     }
-    return hfd < 0 ? -1 : hfd;
+    return fd;
 }
 
 /* ---- turns ---- */
