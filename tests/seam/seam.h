@@ -45,6 +45,8 @@ extern const char guest_start[], guest_end[];
 /* A space with the guest's code, one data page and one stack page mapped; ready to run at `entry`.
  */
 void seam_start(struct task *t, uint64_t entry);
+/* Likewise, on this vCPU. */
+void seam_start_on(struct task *t, uint32_t vcpu, uint64_t entry);
 /* Frames: page k of the test's own choice. */
 void *seam_page(uint64_t pfn);
 #define PFN_CODE  1ull

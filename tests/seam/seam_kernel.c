@@ -2,6 +2,7 @@
 /* The few lines of kernel behind the platform tests.  Every vCPU's traps are taken on vCPU 0's
  * thread but those of `smp`. */
 #include "base/atomic.h"
+#include "platform/systrap/internal.h"
 #include "seam.h"
 
 #include <string.h>
@@ -51,9 +52,15 @@ void *seam_page(uint64_t pfn) {
 }
 
 void seam_start(struct task *t, uint64_t entry) {
+    seam_start_on(t, 0, entry);
+}
+
+void seam_start_on(struct task *t, uint32_t vcpu, uint64_t entry) {
     memset(t, 0, sizeof(*t));
-    memcpy(seam_page(PFN_CODE), guest_start, (size_t)(guest_end - guest_start));
-    CHECK(platform_space_create(0, t, &t->space, &t->thread) == 0);
+    if (memcmp(seam_page(PFN_CODE), guest_start, (size_t)(guest_end - guest_start)) != 0) {
+        memcpy(seam_page(PFN_CODE), guest_start, (size_t)(guest_end - guest_start));
+    }
+    CHECK(space_create_on(vcpu_of(vcpu), t, &t->space, &t->thread) == 0);
     CHECK(platform_map(t->space, GUEST_CODE, PFN_CODE, 1, PROT_BIT_READ | PROT_BIT_EXEC) == 0);
     CHECK(platform_map(t->space, GUEST_DATA, PFN_DATA, 1, PROT_BIT_READ | PROT_BIT_WRITE) == 0);
     CHECK(platform_map(t->space, GUEST_STACK - PAGE_SIZE, PFN_STACK, 1,

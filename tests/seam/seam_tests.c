@@ -482,7 +482,83 @@ static void test_dead(void) {
     seam_destroy(&t);
 }
 
+/* Each vCPU serves a busy program of its own. */
+static uint64_t g_calls[64];
+static uint64_t g_until;
+
+static void busy(uint32_t vcpu) {
+    struct task t;
+    struct trap trap;
+    seam_start_on(&t, vcpu, GUEST(guest_mixed));
+    CHECK(platform_thread_vcpu(t.thread) == vcpu);
+    struct resume r = {t.thread, RESUME_USER};
+    uint64_t calls = 0;
+    platform_wait(vcpu, &r, UINT64_MAX, &trap);
+    while (now() < g_until) {
+        CHECK(trap.kind == TRAP_SYSCALL && trap.task == &t);
+        platform_result_set(t.thread, 0);
+        platform_wait(vcpu, &r, UINT64_MAX, &trap);
+        calls++;
+    }
+    g_calls[vcpu] = calls;
+    seam_destroy(&t);
+}
+
+static void test_scaling(void) {
+    const uint64_t span = 300 * NSEC_PER_MSEC;
+    uint64_t together = 0;
+    if (platform_info()->vcpu_count < 2) {
+        return;
+    }
+    g_until = now() + span;
+    busy(0);
+    uint64_t alone = g_calls[0];
+    g_until = now() + span;
+    seam_smp(busy);
+    for (uint32_t i = 0; i < platform_info()->vcpu_count; i++) {
+        together += g_calls[i];
+    }
+    seam_say("     calls of two vCPUs: %lu %% of one's\n", (unsigned long)(together * 100 / alone));
+}
+
+/* Spaces come and go, fork and are kicked, on all vCPUs at once. */
+static void churn(uint32_t vcpu) {
+    struct task t, child;
+    struct trap trap;
+    for (int i = 0; i < 200; i++) {
+        seam_start_on(&t, vcpu, GUEST(guest_fork));
+        CHECK(platform_thread_vcpu(t.thread) == vcpu);
+        struct resume r = {t.thread, RESUME_USER};
+        seam_next(vcpu, &r, &trap);
+        CHECK(trap.kind == TRAP_SYSCALL && trap.task == &t && trap.full_context);
+        memset(&child, 0, sizeof(child));
+        CHECK(platform_space_fork(t.thread, &child, &child.space, &child.thread) == 0);
+        CHECK(platform_unmap(t.space, GUEST_DATA, 1) == 0);
+        r.mode = RESUME_ORDERS;
+        seam_next(vcpu, &r, &trap);
+        CHECK(trap.kind == TRAP_ORDERS_DONE && trap.u.orders.error == 0);
+        platform_regs_get(child.thread, &child.regs);
+        child.regs.rip = GUEST(guest_spin_store);
+        child.regs.r12 = GUEST_STACK - 64;
+        platform_regs_set(child.thread, &child.regs);
+        r = (struct resume){child.thread, RESUME_USER};
+        platform_resume(vcpu, &r);
+        platform_kick_vcpu((vcpu + 1) % platform_info()->vcpu_count);
+        platform_kick(child.thread);
+        seam_next(vcpu, NULL, &trap);
+        CHECK(trap.kind == TRAP_INTERRUPT && trap.task == &child);
+        seam_destroy(&t);
+        seam_destroy(&child);
+    }
+}
+
+static void test_smp(void) {
+    seam_smp(churn);
+}
+
 const struct seam_test g_seam_tests[] = {
+    {"scaling", test_scaling},
+    {"smp", test_smp},
     {"calls", test_calls},
     {"speed", test_speed},
     {"orders", test_orders},

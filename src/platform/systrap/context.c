@@ -39,7 +39,6 @@ must_check int thread_new(struct platform_space *s, struct task *task, uint32_t 
     s->many = s->many || s->thread_count != 0;
     s->thread_count++;
     area_owner_set(t->area, t);
-    (void)atomic_fetch_add(&t->vcpu->contexts, 1u); /* the old count is of no use */
     *out = t;
     return 0;
 }
@@ -303,7 +302,6 @@ void platform_thread_destroy(struct platform_thread *t) {
     t->destroyed = true;
     t->task = NULL;
     s->thread_count--;
-    (void)atomic_fetch_sub(&t->vcpu->contexts, 1u); /* the old count is of no use */
     if (t->state != CTX_WAIT) {
         thread_unpost(t);
     }

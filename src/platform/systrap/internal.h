@@ -122,6 +122,7 @@ struct platform_thread {
     uint32_t kick_ticks; /* seconds that a kick went unanswered */
     bool birth;          /* the held notification maps the area of a new process */
     bool resumed;        /* CTX_UNBORN: run it at once */
+    bool counted;   /* in vcpu->unborn */
     bool destroyed;      /* by the kernel */
     bool regs_dirty, bases_dirty;
     bool orders_first; /* a plain call was answered with a kick, to carry out revoking orders */
@@ -130,7 +131,7 @@ struct platform_thread {
     int64_t result;
     struct user_regs regs; /* copied once at the trap */
     struct trap ready;     /* trap to deliver from the ready list */
-    uint64_t started, ran; /* TSC ticks */
+    uint64_t started, left, ran; /* TSC: last into user code, last out of it, spent there */
 };
 
 #define VCPU_HASH 256u
@@ -145,7 +146,7 @@ struct vcpu {
     int32_t tid;       /* of the host thread */
     int timer;         /* POSIX timer */
     uint64_t armed_ns; /* 0: not armed */
-    uint32_t contexts; /* atomic: live contexts, for placement */
+    uint32_t unborn; /* atomic: contexts asked of the zygote that are not there yet */
     uint64_t
         cpus[16]; /* host CPU that it and its stubs are kept on, as a mask: trap hand-over only */
     struct platform_space *zygote_space;
@@ -289,6 +290,9 @@ void thread_enter_user(struct platform_thread *t);
 
 /* ---- space.c ---- */
 must_check int space_new(struct vcpu *v, struct platform_space **out);
+/* platform_space_create on this vCPU. */
+must_check int space_create_on(struct vcpu *v, struct task *task, struct platform_space **out_space,
+                               struct platform_thread **out_thread);
 /* The stub broke the rules or died: kills it and marks all contexts that run dead. */
 void space_kill(struct platform_space *s, const char *why);
 /* Frees everything; the stub has been killed. */
@@ -297,6 +301,13 @@ void space_free(struct platform_space *s);
 void space_wake_waiters(struct platform_space *s);
 /* The clone of `child` failed (its own space is not locked). */
 void child_failed(struct platform_thread *child);
+/* It is there, or will not be: no longer counts as asked for. */
+static inline void child_settled(struct platform_thread *child) {
+    if (child->counted) {
+        child->counted = false;
+        (void)atomic_fetch_sub(&child->vcpu->unborn, 1u); /* the old count is of no use */
+    }
+}
 
 /* ---- receive.c ---- */
 /* Handles a notification; true when `out` is a trap for the kernel. */

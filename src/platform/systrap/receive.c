@@ -22,7 +22,8 @@
 #define PF_FETCH  16u
 
 static void leave_user(struct platform_thread *t) {
-    uint64_t spent = __rdtsc() - t->started;
+    t->left = __rdtsc();
+    uint64_t spent = t->left - t->started;
     t->ran += spent;
     t->space->ran += spent;
     t->kick_ticks = 0;
@@ -203,6 +204,8 @@ static void birth_accept(struct platform_thread *t, const struct seccomp_notif *
     t->notif_id = n->id;
     t->state = CTX_FULL;
     t->birth = process;
+    t->left = __rdtsc();
+    child_settled(t);
     if (process) {
         s->pid = t->tid;
     }
@@ -233,6 +236,7 @@ static void birth(struct vcpu *v, const struct seccomp_notif *n) {
     if (!ok) {
         (void)sys2(SYS_kill, n->pid, SIGKILL); /* an impostor */
     } else if (s->doomed) {
+        child_settled(t);
         (void)sys2(SYS_kill, n->pid, SIGKILL); /* no longer wanted */
         space_free(s);
         return;

@@ -10,6 +10,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <x86intrin.h>
+
+#define ACTIVE_TICKS 5000000ull /* about 2 ms */
 
 must_check int space_new(struct vcpu *v, struct platform_space **out) {
     struct platform_space *s = pool_space_get();
@@ -70,6 +73,7 @@ void space_free(struct platform_space *s) {
 void child_failed(struct platform_thread *child) {
     struct platform_space *s = child->space;
     plock_lock(&s->lock);
+    child_settled(child);
     if (s->doomed) {
         space_free(s);
         return;
@@ -78,16 +82,33 @@ void child_failed(struct platform_thread *child) {
     plock_unlock(&s->lock);
 }
 
-/* The vCPU with the fewest contexts; the hint wins a tie. */
-static struct vcpu *least_busy(uint32_t hint) {
-    struct vcpu *best = vcpu_of(hint % g_systrap.vcpu_count);
-    uint32_t best_count = atomic_load_relaxed(&best->contexts);
-    for (uint32_t i = 1; i < g_systrap.vcpu_count; i++) {
+/* How many contexts of the vCPU run user code or did a moment ago, not counting those of `task`. */
+static uint32_t load_of(struct vcpu *v, const struct task *task) {
+    uint64_t now = __rdtsc();
+    uint32_t load = 0;
+    struct platform_thread *t;
+    plock_lock(&v->lock);
+    for (uint32_t i = 0; i < VCPU_HASH; i++) {
+        list_for_each_entry(t, &v->hash[i], hash_link) {
+            bool active = t->state == CTX_RUN || t->state == CTX_BATCH || now - t->left < ACTIVE_TICKS;
+            load += active && t->task != task && !t->destroyed && !t->space->zygote ? 1 : 0;
+        }
+    }
+    plock_unlock(&v->lock);
+    return load + atomic_load_relaxed(&v->unborn);
+}
+
+/* The vCPU with the least to do; the hint wins a tie.  Contexts that sleep in the kernel do not count: a shell that waits for
+ * its child leaves its vCPU to the child. */
+static struct vcpu *least_busy(uint32_t hint, const struct task *task) {
+    struct vcpu *best = NULL;
+    uint32_t best_load = UINT32_MAX;
+    for (uint32_t i = 0; i < g_systrap.vcpu_count; i++) {
         struct vcpu *v = vcpu_of((hint + i) % g_systrap.vcpu_count);
-        uint32_t count = atomic_load_relaxed(&v->contexts);
-        if (count < best_count) {
+        uint32_t load = load_of(v, task);
+        if (load < best_load) {
             best = v;
-            best_count = count;
+            best_load = load;
         }
     }
     return best;
@@ -99,6 +120,10 @@ static int zygote_order(struct vcpu *v, struct platform_thread *t) {
     struct order o = {.kind = ORDER_PROCESS, .child = t};
     plock_lock(&z->lock);
     int err = queue_push(&z->queue, &o);
+    if (err == 0) {
+        t->counted = true;
+        (void)atomic_fetch_add(&v->unborn, 1u); /* the old count is of no use */
+    }
     if (err == 0 && v->zygote->state == CTX_FULL) {
         thread_resume(v->zygote, RESUME_ORDERS);
     }
@@ -106,10 +131,8 @@ static int zygote_order(struct vcpu *v, struct platform_thread *t) {
     return err;
 }
 
-must_check int platform_space_create(uint32_t vcpu, struct task *task,
-                                     struct platform_space **out_space,
-                                     struct platform_thread **out_thread) {
-    struct vcpu *v = least_busy(vcpu);
+must_check int space_create_on(struct vcpu *v, struct task *task, struct platform_space **out_space,
+                               struct platform_thread **out_thread) {
     struct platform_space *s;
     struct platform_thread *t;
     int err = space_new(v, &s);
@@ -124,7 +147,6 @@ must_check int platform_space_create(uint32_t vcpu, struct task *task,
     frame_make(t);
     err = zygote_order(v, t);
     if (err != 0) {
-        (void)atomic_fetch_sub(&v->contexts, 1u); /* the old count is of no use */
         plock_lock(&s->lock);
         space_free(s);
         return err;
@@ -132,6 +154,11 @@ must_check int platform_space_create(uint32_t vcpu, struct task *task,
     *out_space = s;
     *out_thread = t;
     return 0;
+}
+
+must_check int platform_space_create(uint32_t vcpu, struct task *task, struct platform_space **out_space,
+                                     struct platform_thread **out_thread) {
+    return space_create_on(least_busy(vcpu, task), task, out_space, out_thread);
 }
 
 static bool other_slots(const struct platform_space *s, uint32_t own) {
@@ -167,7 +194,6 @@ must_check int platform_space_fork(struct platform_thread *parent, struct task *
         plock_unlock(&parent->space->lock);
     }
     if (err != 0) {
-        (void)atomic_fetch_sub(&t->vcpu->contexts, 1u); /* the old count is of no use */
         plock_lock(&s->lock);
         space_free(s);
         return err;
@@ -207,7 +233,6 @@ static int thread_for_clone(struct platform_space *s, struct task *task,
         list_init(&old->ready_link);
         list_push_back(&s->threads, &old->space_link);
         s->thread_count++;
-        (void)atomic_fetch_add(&s->vcpu->contexts, 1u); /* the old count is of no use */
         *out = old;
         return 0;
     }
@@ -223,7 +248,6 @@ static int thread_for_clone(struct platform_space *s, struct task *task,
     err = queue_push(&s->queue, &area);
     if (err != 0) {
         s->thread_count--;
-        (void)atomic_fetch_sub(&s->vcpu->contexts, 1u); /* the old count is of no use */
         s->slots[slot / 64] &= ~(1ull << (slot % 64));
         thread_free(t);
         return err;
@@ -246,7 +270,6 @@ must_check int platform_thread_clone(struct platform_thread *parent, struct task
         }
         if (err != 0) {
             s->thread_count--;
-            (void)atomic_fetch_sub(&s->vcpu->contexts, 1u); /* the old count is of no use */
             thread_gone(t);
         }
     }

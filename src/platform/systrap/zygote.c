@@ -244,7 +244,6 @@ must_check int zygote_fork(struct vcpu *v) {
     z->state = CTX_RUN;
     v->zygote = z;
     v->zygote_space = s;
-    atomic_store(&v->contexts, 0u);
     thread_hash_add(z);
     return strip_orders(s);
 }
