@@ -7,10 +7,12 @@
  * a stream are never taken from the host before there is a place to put them. A regular file is
  * read and written at the offset of the host's open file description, because several donated
  * descriptors, and processes outside, may share it; positional calls use their own offset.
- * Boundary: sizes and modes come from the host side, which the Sentry trusts no further than to show them to the guest.
+ * Boundary: sizes and modes come from the host side, which the Sentry trusts no further than to
+ * show them to the guest.
  */
 #include "fs/hostfile.h"
 
+#include "base/fmt.h"
 #include "fs/iter.h"
 #include "fs/vfs.h"
 #include "hal.h"
@@ -31,6 +33,7 @@
 #include <linux/stat.h>
 
 #define HOSTFILE_MAGIC  0x686f7374u
+#define HOSTFILE_LABEL  40u
 #define SMALL_LEN       512u
 #define CHUNK_MAX       (64u * 1024u)
 #define EVENTS_READABLE (POLLIN | POLLHUP | POLLERR)
@@ -460,6 +463,22 @@ static uint64_t guest_rdev(const struct hal_stat *st) {
     return DEV_MAJOR(st->rdev) == 1 ? st->rdev : MKDEV(5, 1);
 }
 
+/* What /proc/pid/fd shows: the form Linux has for pipes and sockets, a device's name where there is
+ * one. */
+static void hostfile_label(const struct inode *inode, char label[HOSTFILE_LABEL]) {
+    unsigned long long ino = inode->ino;
+    if (S_ISFIFO(inode->mode)) {
+        (void)fmt_snprintf(label, HOSTFILE_LABEL, "pipe:[%llu]", ino);
+    } else if (S_ISSOCK(inode->mode)) {
+        (void)fmt_snprintf(label, HOSTFILE_LABEL, "socket:[%llu]", ino);
+    } else if (S_ISCHR(inode->mode)) {
+        bool null = inode->rdev == MKDEV(1, 3);
+        (void)fmt_snprintf(label, HOSTFILE_LABEL, null ? "/dev/null" : "/dev/console");
+    } else {
+        (void)fmt_snprintf(label, HOSTFILE_LABEL, "host:[%llu]", ino);
+    }
+}
+
 int hostfile_create(int hfd, struct file **out) {
     struct hal_stat st;
     int err = hal_file_stat(hfd, &st);
@@ -477,7 +496,9 @@ int hostfile_create(int hfd, struct file **out) {
     }
     inode->private = hf;
     inode->rdev = guest_rdev(&st);
-    err = file_from_inode(inode, "host", &g_hostfile_ops, O_RDWR, out);
+    char label[HOSTFILE_LABEL];
+    hostfile_label(inode, label);
+    err = file_from_inode(inode, label, &g_hostfile_ops, O_RDWR, out);
     inode_put(inode);
     if (err == 0) {
         hostfile_set_mode(*out);

@@ -280,7 +280,7 @@ static int make_stdio(struct control_process *cp, struct files *files, const str
             struct iattr owner = {.valid = ATTR_SET_UID, .uid = f->uid};
             inode_apply_attr(file->inode, &owner);
         }
-        for (int fd = 0; err == 0 && fd < 3; fd++) {
+        for (int fd = 0; err >= 0 && fd < 3; fd++) {
             err = fd_install_in(files, file, fd);
         }
         if (file != NULL) {

@@ -136,8 +136,8 @@ bool pgrp_is_orphaned_locked(struct pgrp *g, struct process *ignore) {
 
     list_for_each_entry (p, &g->members, pgrp_link) {
         struct process *parent = p->parent;
-        if (p == ignore || p->zombie || parent == NULL || parent == p->container->init) {
-            continue;
+        if (p == ignore || p->zombie || parent == NULL) {
+            continue; /* a shell that is init of its container continues its jobs like any other */
         }
         if (parent->pgrp != NULL && parent->pgrp != g && parent->pgrp->session == g->session) {
             return false;

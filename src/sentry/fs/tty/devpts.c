@@ -380,6 +380,7 @@ static int fill(struct super_block *sb, struct devpts *devpts, const char *data)
     devpts->ptmx->ino = INO_PTMX;
     devpts->ptmx->rdev = MKDEV(DEV_MAJOR_TTY, DEV_MINOR_PTMX);
     root->ino = 1;
+    root->nlink = 2;
     return super_set_root(sb, root);
 }
 
