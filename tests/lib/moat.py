@@ -35,7 +35,7 @@ def do(*cmd, options=(), **kw):
 
 
 def left_behind():
-    """Processes and mounts of moat that exist now, as a comparable set."""
+    """Processes and mounts of this moat that exist now, as a comparable set."""
     found = set()
     for p in pathlib.Path("/proc").iterdir():
         if p.name.isdigit():
@@ -43,7 +43,8 @@ def left_behind():
                 exe = os.readlink(p / "exe")
             except OSError:
                 continue
-            if pathlib.Path(exe).name.startswith(("moat-sentry", "moat-gofer")) or exe == MOAT:
+            # Of this build alone: others may be under test on the same machine.
+            if exe.removesuffix(" (deleted)") in (MOAT, MOAT + "-sentry", MOAT + "-gofer"):
                 found.add(f"process {p.name} {exe}")
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
         if "moat" in line.split(" - ")[0]:
