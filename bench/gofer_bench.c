@@ -92,11 +92,11 @@ int main(int argc, char **argv) {
         }
     }
     const char *dir = temp_dir_make();
-    file_put(dir, "file", "hello");
+    temp_file_put(dir, "file", "hello");
     for (int i = 0; i < 100; i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "entry-%d", i);
-        file_put(dir, name, "");
+        temp_file_put(dir, name, "");
     }
     struct fixture_export export = {dir, 0};
     uint64_t start = now_ns();

@@ -179,7 +179,8 @@ static int move_names(struct gofer *g, const struct move *m) {
         return err;
     }
     bool had_target = node_stat_at(new_fd, m->new_name, &new_stx) == 0;
-    if (renameat2(old_fd, m->old_name, new_fd, m->new_name, m->flags) != 0) {
+    /* Not through libc, which takes renameat for it when there are no flags. */
+    if (syscall(SYS_renameat2, old_fd, m->old_name, new_fd, m->new_name, m->flags) != 0) {
         return -errno;
     }
     struct node_key old_key = node_key_of(&old_stx, m->old_dir->key.export_index);

@@ -175,7 +175,7 @@ void temp_dir_remove(const char *path) {
     (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-void file_put(const char *dir, const char *name, const char *text) {
+void temp_file_put(const char *dir, const char *name, const char *text) {
     char path[512];
     (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);

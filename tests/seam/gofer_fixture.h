@@ -67,6 +67,6 @@ extern unsigned int g_checks;
 const char *temp_dir_make(void);
 void temp_dir_remove(const char *path);
 /* A file with this text at dir/name; ends the test when it cannot. */
-void file_put(const char *dir, const char *name, const char *text);
+void temp_file_put(const char *dir, const char *name, const char *text);
 
 #endif

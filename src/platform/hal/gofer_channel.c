@@ -194,7 +194,9 @@ static int64_t request_put(char *area, const struct hal_seg *req, size_t req_cou
         if (req[i].len > MOAT_GOFER_MSG_MAX - len) {
             return -E2BIG;
         }
-        memcpy(area + len, req[i].base, req[i].len);
+        if (req[i].len > 0) {
+            memcpy(area + len, req[i].base, req[i].len);
+        }
         len += req[i].len;
     }
     return len < sizeof(struct fuse_in_header) ? -EINVAL : (int64_t)len;

@@ -19,6 +19,7 @@ struct make {
     uint64_t rdev;
     const char *target; /* symlink */
     struct dentry *old; /* hard link */
+    int refuse;         /* -errno to give, unless the name exists */
 };
 
 #define OP(dir, op, ...) ((dir)->ops->op != NULL ? (dir)->ops->op(__VA_ARGS__) : -EPERM)
@@ -116,6 +117,8 @@ static int make_at_walk(struct walk *w, const struct make *m, struct path *out) 
         err = -EEXIST;
     } else if (w->must_dir && !S_ISDIR(m->mode)) {
         err = -ENOENT;
+    } else if (m->refuse != 0) {
+        err = m->refuse;
     } else {
         err = may_create_in(&w->path);
     }
@@ -255,13 +258,11 @@ static int link_path(const struct path *old, int dirfd, const char *name) {
     struct make m = {.old = old->dentry, .mode = inode->mode};
     int err = walk_start(&w, dirfd, name, LOOKUP_PARENT);
     if (err == 0 && w.path.mount != old->mount) {
-        err = -EXDEV;
-    } else if (err == 0 && S_ISDIR(inode->mode)) {
-        err = -EPERM;
-    } else if (err == 0 && inode->nlink == 0 && !inode->linkable) {
-        err = -ENOENT;
-    } else if (err == 0 && !link_source_safe(old)) {
-        err = -EPERM;
+        m.refuse = -EXDEV;
+    } else if (S_ISDIR(inode->mode) || !link_source_safe(old)) {
+        m.refuse = -EPERM;
+    } else if (inode->nlink == 0 && !inode->linkable) {
+        m.refuse = -ENOENT;
     }
     if (err == 0) {
         err = make_at_walk(&w, &m, NULL);

@@ -19,7 +19,11 @@
 
 static int fuse_open(struct inode *inode, struct file *file) {
     struct fuse_data *d;
-    int err = fuse_data_get(inode, (file->mode & FMODE_WRITE) != 0, &d);
+    bool write = (file->mode & FMODE_WRITE) != 0;
+    int err = fuse_data_get(inode, write, &d);
+    if (err == -ESTALE && fuse_renew(file->path.dentry) == 0) {
+        err = fuse_data_get(inode, write, &d);
+    }
     if (err == 0) {
         file->private = d;
     }

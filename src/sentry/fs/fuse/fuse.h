@@ -155,6 +155,8 @@ must_check int fuse_attr_fresh(struct inode *inode);
 int fuse_getattr(struct inode *inode, struct kstat *out);
 int fuse_setattr(struct dentry *dentry, struct iattr *attr);
 bool fuse_revalidate(struct dentry *dentry);
+/* After -ESTALE: tells the server that the file is still to be found under this name, if it is. */
+must_check int fuse_renew(struct dentry *dentry);
 
 /* ---- dir.c ---- */
 extern const struct inode_ops g_fuse_dir_iops;

@@ -143,6 +143,19 @@ static int look_again(struct dentry *dentry, struct fuse_entry_out *out) {
     return got < 0 ? (int)got : 0;
 }
 
+int fuse_renew(struct dentry *dentry) {
+    struct fuse_entry_out entry;
+    struct inode *inode = dentry->inode;
+    if ((dentry->flags & DENTRY_DELETED) != 0 || dentry->parent == dentry) {
+        return -ESTALE;
+    }
+    int err = look_again(dentry, &entry);
+    if (err == 0) {
+        fuse_forget(fuse_conn_of(inode->sb), entry.nodeid, 1); /* the inode's own look-up stays */
+    }
+    return err == 0 && entry.nodeid == fuse_inode_of(inode)->nodeid ? 0 : -ESTALE;
+}
+
 bool fuse_revalidate(struct dentry *dentry) {
     struct inode *inode = dentry->inode;
     if (inode == NULL) {
@@ -209,6 +222,9 @@ int fuse_setattr(struct dentry *dentry, struct iattr *attr) {
                              .reply_size = sizeof(reply),
                              .reply_min = sizeof(reply.body)};
     int64_t got = fuse_call(fuse_conn_of(inode->sb), &call);
+    if (got == -ESTALE && fuse_renew(dentry) == 0) {
+        got = fuse_call(fuse_conn_of(inode->sb), &call);
+    }
     int err = got < 0 ? (int)got : fuse_attr_take(inode, &reply.body.attr);
     if (err == 0 && (attr->valid & ATTR_SET_SIZE) != 0 && attr->size < old_size) {
         uint64_t first = (attr->size + PAGE_MASK) >> PAGE_SHIFT;

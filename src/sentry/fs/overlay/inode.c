@@ -148,15 +148,23 @@ static struct inode *find_shared(struct ovl_sb *os, const struct inode *real) {
     return inode;
 }
 
+/* The inode must not be forgotten: only it knows how many names of the lower file are left, or
+ * where its copy is. */
+static void keep(struct ovl_sb *os, struct ovl_inode *oi) {
+    if (list_empty(&oi->kept_link)) {
+        inode_get(oi->inode);
+        list_push_back(&os->kept, &oi->kept_link);
+    }
+}
+
 void ovl_copied(struct inode *inode, struct dentry *upper) {
     struct ovl_sb *os = ovl_sb_of(inode->sb);
     struct ovl_inode *oi = ovl_of(inode);
     if (!S_ISDIR(inode->mode)) {
         spin_lock(&os->hash_lock);
         hash_add(os, &oi->by_upper, upper->inode);
-        if (oi->lower->inode->nlink > 1 && inode->nlink > 0 && list_empty(&oi->kept_link)) {
-            inode_get(inode);
-            list_push_back(&os->kept, &oi->kept_link);
+        if (oi->lower->inode->nlink > 1 && inode->nlink > 0) {
+            keep(os, oi);
         }
         spin_unlock(&os->hash_lock);
     }
@@ -174,7 +182,9 @@ void ovl_name_gone(struct inode *inode) {
     spin_lock(&os->hash_lock);
     spin_lock(&inode->lock);
     inode->nlink -= inode->nlink > 0 ? 1 : 0;
-    if (inode->nlink == 0 && is_kept(oi)) {
+    if (inode->nlink > 0) {
+        keep(os, oi);
+    } else if (is_kept(oi)) {
         list_del_init(&oi->kept_link);
         last = true;
     }
