@@ -120,12 +120,15 @@ static void names_add(struct names *n, const struct dirent64 *d) {
     (void)snprintf(n->list[n->count++], sizeof(n->list[0]), "%s:%u", d->d_name, d->d_type);
 }
 
+#define PIECE 160
+
 /* getdents in small pieces. */
 static void names_read(struct names *n, long (*get)(long fd, void *buf, size_t len), long fd) {
-    char buf[160] __attribute__((aligned(8)));
+    char buf[PIECE + sizeof(struct dirent64)]
+        __attribute__((aligned(8))); /* the last one may be cut */
     long got;
     n->count = 0;
-    while ((got = get(fd, buf, sizeof(buf))) > 0) {
+    while ((got = get(fd, buf, PIECE)) > 0) {
         for (long at = 0; at < got;) {
             const struct dirent64 *d = (const void *)(buf + at);
             names_add(n, d);
