@@ -9,7 +9,6 @@
 
 #include "base/types.h"
 
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 static inline long sys6(long nr, long a, long b, long c, long d, long e, long f) {
@@ -57,12 +56,6 @@ static inline long sys2(long nr, long a, long b) {
 
 static inline long sys5(long nr, long a, long b, long c, long d, long e) {
     return sys6(nr, a, b, c, d, e, 0);
-}
-
-/* fstat(2) by its own number: libc's makes newfstatat of it, which takes a path and is not on the list.  The kernel's
- * struct is libc's on x86-64. */
-static inline int sys_fstat(int fd, struct stat *st) {
-    return (int)sys2(SYS_fstat, fd, (long)st);
 }
 
 #endif
