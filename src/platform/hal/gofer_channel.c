@@ -131,7 +131,7 @@ static void fd_want(struct slot *s, uint64_t unique) {
 
 /* The donated file's token for the kernel, or -1. */
 static int fd_donate(int fd) {
-    if (fd >= 0 && host_fd_donate(fd) != 0) {
+    if (fd >= 0 && host_fd_donate(fd) < 0) {
         (void)sys1(SYS_close, fd); /* no room for it */
         return -1;
     }
