@@ -73,10 +73,13 @@ def main():
     parser.add_argument("prefix", nargs="?", default="")
     args = parser.parse_args()
     become = run_as(args.user) if args.user else None
+    prefix = shlex.split(args.prefix)
+    if prefix and "/" in prefix[0]:
+        prefix[0] = str(pathlib.Path(prefix[0]).resolve())
     total = {"ok": 0, "FAIL": 0, "skip": 0}
     found = programs(args.build.resolve(), set(filter(None, args.only.split(","))))
     for program in found:
-        lists, other = run_one(shlex.split(args.prefix), program, become)
+        lists, other = run_one(prefix, program, become)
         for kind, texts in lists.items():
             total[kind] += len(texts)
             for text in texts:

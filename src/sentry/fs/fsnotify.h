@@ -27,6 +27,17 @@ static inline void fsnotify(struct inode *inode, uint32_t mask, const char *name
     }
 }
 
+/* A name of the inode was removed: the link count changed, and with the last name its watches end. */
+static inline void fsnotify_name_gone(struct inode *inode) {
+    bool is_dir = (inode->mode & 0170000u) == 0040000u;
+    if (!is_dir) {
+        fsnotify(inode, IN_ATTRIB, NULL, 0);
+    }
+    if (is_dir || atomic_load_relaxed(&inode->nlink) == 0) {
+        fsnotify(inode, IN_DELETE_SELF, NULL, 0);
+    }
+}
+
 /* An event about a file itself: to the file's watches, and with its name to its directory's
  * (fs/inode.c). */
 void fsnotify_dentry_post(struct dentry *dentry, uint32_t mask);

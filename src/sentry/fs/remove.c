@@ -8,7 +8,7 @@
 
 void notify_removed(struct inode *dir, const char *name, struct inode *victim) {
     fsnotify(dir, IN_DELETE | (S_ISDIR(victim->mode) ? IN_ISDIR : 0), name, 0);
-    fsnotify(victim, IN_ATTRIB, NULL, 0);
+    fsnotify_name_gone(victim);
 }
 
 /* dir->rw held; `d` is positive and of the right type. */
