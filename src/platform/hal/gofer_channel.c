@@ -131,11 +131,11 @@ static void fd_want(struct slot *s, uint64_t unique) {
 
 /* The donated file's token for the kernel, or -1. */
 static int fd_donate(int fd) {
-    if (fd >= 0 && host_fd_donate(fd) < 0) {
+    int hfd = fd < 0 ? -1 : host_fd_donate(fd);
+    if (fd >= 0 && hfd < 0) {
         (void)sys1(SYS_close, fd); /* no room for it */
-        return -1;
     }
-    return fd;
+    return hfd < 0 ? -1 : hfd;
 }
 
 /* ---- turns ---- */
