@@ -10,6 +10,7 @@
  *
  * Locks: bucket (RANK_DCACHE) > dentry->lock (RANK_DENTRY); parent's before child's.
  */
+#include "fs/fsnotify.h"
 #include "fs/internal.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
@@ -155,6 +156,18 @@ struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len)
     return d;
 }
 
+/* Lets go of the inode of a name; a file without names and openers is deleted, which its watchers
+ * learn. */
+static void name_iput(struct inode *inode) {
+    if (inode == NULL) {
+        return;
+    }
+    if (atomic_load_relaxed(&inode->nlink) == 0) {
+        fsnotify(inode, IN_DELETE_SELF, NULL, 0);
+    }
+    inode_put(inode);
+}
+
 /* The last reference is gone: frees the dentry, and its parent if that was the last child's hold on
  * it, and so on. */
 static void dentry_kill(struct dentry *d) {
@@ -168,7 +181,7 @@ static void dentry_kill(struct dentry *d) {
         if (d->sb != NULL && d->sb->ops->dentry_release != NULL) {
             d->sb->ops->dentry_release(d);
         }
-        inode_put(d->inode);
+        name_iput(d->inode);
         name_free(d);
         if ((d->flags & DENTRY_PINNED) == 0) {
             (void)atomic_fetch_sub(&g_dentry_count, 1u); /* a statistic */
@@ -409,8 +422,9 @@ static bool turn_negative(struct dentry *d) {
         spin_unlock(&d->lock);
     }
     spin_unlock(&b->lock);
-    inode_put(inode);
-    return inode != NULL;
+    bool turned = inode != NULL;
+    name_iput(inode);
+    return turned;
 }
 
 void dentry_unlinked(struct dentry *d) {

@@ -147,7 +147,7 @@ static int proc_lookup(struct inode *dir, struct dentry *dentry) {
     struct proc_node node;
     int err = find_node(proc_node_of(dir), dentry->name, &node);
     if (err != 0) {
-        return err == -ENOENT ? 0 : err;
+        return err; /* -ENOENT and no negative dentry: nothing can be made here, whatever is tried */
     }
     struct inode *inode = make_inode(dir->sb, &node);
     if (inode == NULL) {
@@ -155,7 +155,7 @@ static int proc_lookup(struct inode *dir, struct dentry *dentry) {
     }
     if (!node_valid(inode)) {
         inode_put(inode);
-        return 0;
+        return -ENOENT;
     }
     dentry_set_inode(dentry, inode);
     return 0;
