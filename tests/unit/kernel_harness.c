@@ -170,7 +170,7 @@ void platform_kick(struct platform_thread *thread) {
     pthread_mutex_unlock(&v->lock);
 }
 
-bool platform_orders_revoke(const struct platform_space *space) {
+bool platform_orders_pending(const struct platform_space *space) {
     (void)space;
     return false;
 }

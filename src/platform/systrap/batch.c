@@ -5,8 +5,8 @@
  * head of the queue.  One batch at a time in a space.
  *
  * The report at the end is believed because it can only come from the stub text with state kept in
- * registers since the last order (stub_abi.h); a batch without a report (orders that only add, in a
- * space with one thread) ends when the last order is let go, and a failure of that one still
+ * registers since the last order (stub_abi.h); a batch without a report (mapping orders in a space
+ * with one thread) ends when the last order is let go, and a failure of that one still
  * reports itself.
  */
 #include "platform/systrap/internal.h"
@@ -128,8 +128,7 @@ static uint32_t batch_fill(struct platform_thread *t, bool *out_must_report) {
             *out_must_report = true;
             continue;
         }
-        if (o->kind == ORDER_PROCESS || o->kind == ORDER_THREAD || o->kind == ORDER_RAW_UNMAP ||
-            o->revokes) {
+        if (o->kind == ORDER_PROCESS || o->kind == ORDER_THREAD || o->kind == ORDER_RAW_UNMAP) {
             *out_must_report = true;
         }
         t->ctx->orders[n++] = c;

@@ -55,8 +55,7 @@ enum order_kind {
 struct order {
     uint8_t kind;
     uint8_t prot;
-    bool revokes;
-    bool urgent; /* must come before user code: it revokes, or replaces a page */
+    bool urgent; /* must come before user code: it takes rights away, or replaces a page */
     uint64_t va, pfn, pages;
     struct platform_thread *child;
 };
@@ -75,8 +74,7 @@ struct order_queue {
     struct order_chunk *first, *last;
     uint32_t head, tail; /* in first, in last */
     uint32_t count;
-    uint32_t revoking; /* how many of them revoke */
-    uint32_t urgent;   /* and how many are urgent */
+    uint32_t urgent; /* how many of them are */
 };
 
 struct platform_space {
@@ -125,7 +123,7 @@ struct platform_thread {
     bool counted;   /* in vcpu->unborn */
     bool destroyed;      /* by the kernel */
     bool regs_dirty, bases_dirty;
-    bool orders_first; /* a plain call was answered with a kick, to carry out revoking orders */
+    bool orders_first; /* a plain call was answered with a kick, to carry out urgent orders */
     bool unreported;   /* its last batch ended without a report: a failure may still come */
     enum resume_mode mode;
     int64_t result;

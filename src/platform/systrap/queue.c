@@ -23,7 +23,6 @@ must_check int queue_push(struct order_queue *q, const struct order *o) {
     }
     q->last->orders[q->tail++] = *o;
     q->count++;
-    q->revoking += o->revokes ? 1u : 0u;
     q->urgent += o->urgent ? 1u : 0u;
     return 0;
 }
@@ -48,7 +47,6 @@ struct order *queue_at(struct order_queue *q, uint32_t i) {
 
 void queue_pop(struct order_queue *q) {
     struct order_chunk *c = q->first;
-    q->revoking -= c->orders[q->head].revokes ? 1u : 0u;
     q->urgent -= c->orders[q->head].urgent ? 1u : 0u;
     q->count--;
     q->head++;

@@ -89,8 +89,9 @@ static uint32_t load_of(struct vcpu *v, const struct task *task) {
     struct platform_thread *t;
     plock_lock(&v->lock);
     for (uint32_t i = 0; i < VCPU_HASH; i++) {
-        list_for_each_entry(t, &v->hash[i], hash_link) {
-            bool active = t->state == CTX_RUN || t->state == CTX_BATCH || now - t->left < ACTIVE_TICKS;
+        list_for_each_entry (t, &v->hash[i], hash_link) {
+            bool active =
+                t->state == CTX_RUN || t->state == CTX_BATCH || now - t->left < ACTIVE_TICKS;
             load += active && t->task != task && !t->destroyed && !t->space->zygote ? 1 : 0;
         }
     }
@@ -98,8 +99,8 @@ static uint32_t load_of(struct vcpu *v, const struct task *task) {
     return load + atomic_load_relaxed(&v->unborn);
 }
 
-/* The vCPU with the least to do; the hint wins a tie.  Contexts that sleep in the kernel do not count: a shell that waits for
- * its child leaves its vCPU to the child. */
+/* The vCPU with the least to do; the hint wins a tie.  Contexts that sleep in the kernel do not
+ * count: a shell that waits for its child leaves its vCPU to the child. */
 static struct vcpu *least_busy(uint32_t hint, const struct task *task) {
     struct vcpu *best = NULL;
     uint32_t best_load = UINT32_MAX;
@@ -156,7 +157,8 @@ must_check int space_create_on(struct vcpu *v, struct task *task, struct platfor
     return 0;
 }
 
-must_check int platform_space_create(uint32_t vcpu, struct task *task, struct platform_space **out_space,
+must_check int platform_space_create(uint32_t vcpu, struct task *task,
+                                     struct platform_space **out_space,
                                      struct platform_thread **out_thread) {
     return space_create_on(least_busy(vcpu, task), task, out_space, out_thread);
 }
@@ -321,8 +323,7 @@ static bool range_ok(uint64_t va, uint64_t pages) {
 static bool order_merge(struct platform_space *s, const struct order *o) {
     struct order *last = queue_last(&s->queue);
     if (last == NULL || s->batcher != NULL || last->kind != o->kind || last->prot != o->prot ||
-        last->urgent != o->urgent || last->revokes != o->revokes ||
-        last->va + last->pages * PAGE_SIZE != o->va) {
+        last->urgent != o->urgent || last->va + last->pages * PAGE_SIZE != o->va) {
         return false;
     }
     if (o->kind == ORDER_MAP) {
@@ -366,17 +367,14 @@ must_check int platform_map(struct platform_space *space, uint64_t va, uint64_t 
 }
 
 must_check int platform_unmap(struct platform_space *space, uint64_t va, uint64_t page_count) {
-    struct order o = {
-        .kind = ORDER_UNMAP, .revokes = true, .urgent = true, .va = va, .pages = page_count};
+    struct order o = {.kind = ORDER_UNMAP, .urgent = true, .va = va, .pages = page_count};
     return order_add(space, &o);
 }
 
 must_check int platform_protect(struct platform_space *space, uint64_t va, uint64_t page_count,
                                 uint32_t prot) {
-    bool takes = (prot & PROT_BIT_GRANT) == 0;
     struct order o = {.kind = ORDER_PROTECT,
-                      .revokes = takes,
-                      .urgent = takes,
+                      .urgent = (prot & PROT_BIT_GRANT) == 0,
                       .prot = (uint8_t)(prot & 7),
                       .va = va,
                       .pages = page_count};
@@ -389,5 +387,5 @@ bool platform_orders_pending(const struct platform_space *space) {
 }
 
 bool platform_orders_revoke(const struct platform_space *space) {
-    return atomic_load_relaxed(&space->queue.revoking) != 0;
+    return atomic_load_relaxed(&space->queue.urgent) != 0;
 }

@@ -15,9 +15,11 @@
  *
  * Mapping orders.  map/unmap/protect only queue orders on the space.  They are carried out, in
  * order, before the next user instruction of the thread that is resumed; with RESUME_ORDERS the
- * thread comes back with TRAP_ORDERS_DONE instead of running user code, and only then may frames
- * that an unmap took away be used for something else.  The kernel holds the mm's mutex from queueing a
- * revoking order to that trap.  platform_orders_pending tells whether anything is queued.
+ * thread comes back with TRAP_ORDERS_DONE instead of running user code.  A thread that traps without full
+ * context goes on before orders that only add; urgent ones (unmap, protect, a map that replaces) come first in
+ * any case.  Frames that an order took away may be used for something else once platform_orders_pending is
+ * false, asked by a task of the space: then every thread's batch is over, or the asking thread has run since its own.
+ * An urgent order that the host refuses ends the space.
  *
  * Trust: everything read back from a stub (registers, frames of signals, results) is guest
  * controlled.  The platform copies it once; the kernel validates it like any register of a guest.
@@ -42,7 +44,7 @@ enum {
     /* platform_map: the pages may be mapped to other frames now.  The order is urgent: carried out before user code of any
      * thread of the space that is resumed goes on, also after a trap without full context. */
     PROT_BIT_REPLACE = 16,
-    /* platform_protect: takes no right away, so it is neither urgent nor revoking. */
+    /* platform_protect: takes no right away, so it is not urgent. */
     PROT_BIT_GRANT = 32,
 };
 
@@ -187,8 +189,7 @@ must_check int platform_unmap(struct platform_space *space, uint64_t va, uint64_
 must_check int platform_protect(struct platform_space *space, uint64_t va, uint64_t page_count, uint32_t prot);
 /* True also while orders are being carried out. */
 bool platform_orders_pending(const struct platform_space *space);
-/* True when queued orders take rights away (an unmap, a protect), so that the kernel has to wait for them before it
- * frees frames.  Always false on platforms whose orders act at once. */
+/* True when urgent orders are queued.  Always false on platforms whose orders act at once. */
 bool platform_orders_revoke(const struct platform_space *space);
 
 #endif

@@ -102,6 +102,7 @@ static void orders_failed(struct task *t, int error) {
 }
 
 static void handle_trap(struct task *t) {
+    mm_orders_done(t->mm); /* what was queued before it last went to user mode is done */
     if (t->trap.full_context) {
         platform_regs_get(t->pthread, &t->regs);
         t->regs_dirty = false;
@@ -130,8 +131,7 @@ static void handle_trap(struct task *t) {
     }
 }
 
-/* Orders that take rights away were queued, maybe by a task of another process: carries them out,
- * so that the frames behind them can be freed. */
+/* Many frames wait for orders: carries them out, so that they can be freed. */
 static void sync_orders(struct task *t) {
     int error = 0;
     rw_write_lock(&t->mm->lock);
@@ -150,7 +150,7 @@ static enum resume_mode return_work(struct task *t) {
         if (signals && signal_fatal_pending(t)) {
             signal_deliver(t); /* does not return */
         }
-        bool orders = platform_orders_revoke(t->mm->space);
+        bool orders = mm_must_wait(t->mm);
         if (likely(!signals && !orders)) {
             return RESUME_USER;
         }

@@ -261,7 +261,7 @@ bool sched_sync_orders(int *out_error) {
     struct task *t = current;
     *out_error = 0;
     if (t == NULL || t->mm == NULL || t->mm->space == NULL ||
-        !platform_orders_revoke(t->mm->space)) {
+        !platform_orders_pending(t->mm->space)) {
         return true;
     }
     if (t->pthread == NULL || !t->trap.full_context) {

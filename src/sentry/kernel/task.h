@@ -325,8 +325,8 @@ void sched_start(struct task *t);
  * mode as in platform.h.  With RESUME_USER it comes back at once, trap.kind TRAP_NONE and all else as it was, when the
  * task's flags say that it must not go to user mode. */
 void sched_user(struct task *t, enum resume_mode mode);
-/* Carries out the queued mapping orders of current's space if they revoke rights: needs a full context (true), else
- * leaves them for the return to user mode, which then kicks (false). */
+/* Carries out the queued mapping orders of current's space and releases the frames behind them: needs a full context
+ * (true), else leaves them for the return to user mode (false). */
 must_check bool sched_sync_orders(int *out_error);
 /* Leaves the vCPU for good: the last thing a dying task does. */
 noreturn_fn void sched_exit(void);

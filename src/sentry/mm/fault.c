@@ -242,7 +242,6 @@ int fault_page(struct vma *v, uint64_t addr, uint32_t access) {
 
 int mm_fault(struct mm *mm, uint64_t addr, uint32_t access, int *out_code) {
     struct vma *v;
-    mm_orders_done(mm);
     int err = fault_begin(mm, addr, access, false, &v, out_code);
     if (err != 0) {
         return err;

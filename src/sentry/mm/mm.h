@@ -162,6 +162,9 @@ must_check int mm_fault(struct mm *mm, uint64_t addr, uint32_t access, int *out_
 /* Releases gathered frames; called by the return path when the space's orders have been carried
  * out.  Does nothing while platform_orders_pending(mm->space), so it may be called at any time. */
 void mm_orders_done(struct mm *mm);
+/* True when so many frames wait for queued orders that the task should not go back to user mode
+ * before they are carried out (RESUME_ORDERS); fewer may wait until its next call or fault. */
+bool mm_must_wait(const struct mm *mm);
 /* Takes [first, first+count) pages of the inode out of every mapping (truncate, hole punch;
  * page_count UINT64_MAX: to the end).  To be called after the size was set and the pages left the
  * page cache: a fault that meets it retries and must then not find them.  Any sleeping

@@ -17,6 +17,7 @@
 #include "kernel/log.h"
 
 #define BLOCK_RUNS 62u
+#define GATHER_MAX 4096u /* frames a process may leave waiting: 16 MiB */
 
 struct gather_run {
     uint64_t pfn, count;
@@ -106,6 +107,11 @@ void mm_orders_done(struct mm *mm) {
     struct gather_block *blocks = wait ? NULL : gather_detach(mm);
     spin_unlock(&mm->pt_lock);
     gather_release(mm, blocks);
+}
+
+bool mm_must_wait(const struct mm *mm) {
+    return unlikely(atomic_load_relaxed(&mm->gather->page_count) > GATHER_MAX) && !mm->broken &&
+           platform_orders_pending(mm->space);
 }
 
 /* ---- map ---- */

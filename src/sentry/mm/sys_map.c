@@ -21,7 +21,6 @@ int64_t sys_mmap(struct task *t, const struct sysargs *args) {
             return -EBADF;
         }
     }
-    mm_orders_done(t->mm);
     uint64_t off = file != NULL ? args->a[5] : 0;
     int64_t result = mm_map(t->mm, args->a[0], args->a[1], (uint32_t)args->a[2], flags, file, off);
     if (file != NULL) {
