@@ -138,6 +138,9 @@ static int open_reader(struct pipe *p, struct file *f) {
     if (p->writers > 0) {
         return 0;
     }
+    if (f->inode->sb == anon_super()) {
+        return 0; /* a pipe opened again through /proc/PID/fd: nobody is waited for */
+    }
     if ((f->flags & O_NONBLOCK) != 0) {
         f->pos = p->writer_opens; /* no POLLHUP until a writer came and went */
         return 0;
@@ -151,13 +154,14 @@ static int open_reader(struct pipe *p, struct file *f) {
 }
 
 static int open_writer(struct pipe *p, struct file *f) {
-    if ((f->flags & O_NONBLOCK) != 0 && p->readers == 0) {
+    bool nameless = f->inode->sb == anon_super(); /* as in open_reader */
+    if (!nameless && (f->flags & O_NONBLOCK) != 0 && p->readers == 0) {
         return -ENXIO;
     }
     p->writer_opens++;
     atomic_store(&p->writers, p->writers + 1);
     pipe_wake(&p->read_wait, UINT32_MAX);
-    if (p->readers > 0) {
+    if (p->readers > 0 || nameless) {
         return 0;
     }
     int err = wait_for_partner(p, &p->write_wait, &p->reader_opens, p->reader_opens);
