@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of the platform door: calls, orders, faults, births, kicks, ends. */
+#include "platform/systrap/internal.h"
 #include "seam.h"
 
 #include <string.h>
@@ -450,8 +451,6 @@ static void test_destroy(void) {
 
 /* A guest that plays the stub gains nothing: its space ends. */
 static void test_hostile_stub(void) {
-    extern const char stub_text_start[], stub_ip_order[], stub_ip_report[], stub_ip_sigreturn[],
-        stub_ip_exit[], stub_ip_trap[];
     const char *where[] = {stub_ip_order, stub_ip_report, stub_ip_exit, stub_ip_trap,
                            stub_ip_sigreturn};
     for (size_t i = 0; i < ARRAY_COUNT(where); i++) {
@@ -479,6 +478,70 @@ static void test_dead(void) {
     struct trap *trap = seam_run(&t, RESUME_USER);
     CHECK(trap->kind == TRAP_DEAD);
     CHECK(seam_run(&t, RESUME_USER)->kind == TRAP_DEAD);
+    seam_destroy(&t);
+}
+
+/* A stub that the host kills is noticed while it runs. */
+static void test_killed(void) {
+    struct task t;
+    struct trap trap;
+    seam_start(&t, GUEST(guest_spin));
+    struct resume r = {t.thread, RESUME_USER};
+    platform_wait(0, &r, now() + 20 * NSEC_PER_MSEC, &trap);
+    CHECK(trap.kind == TRAP_NONE && t.space->pid != 0);
+    CHECK(sys2(SYS_kill, t.space->pid, 9) == 0);
+    seam_next(0, NULL, &trap);
+    CHECK(trap.kind == TRAP_DEAD && trap.task == &t);
+    seam_destroy(&t);
+}
+
+/* A guest that blocks the kick signal (it goes through the stub's own rt_sigreturn with a frame it
+ * made) is ended. */
+static void test_deaf(void) {
+    struct task t;
+    struct trap trap;
+    struct stub_frame *f = (struct stub_frame *)((char *)seam_page(PFN_DATA) + 8);
+    seam_start(&t, GUEST(guest_jump));
+    memset(f, 0, sizeof(*f));
+    f->mc.rip = GUEST(guest_spin);
+    f->mc.rsp = GUEST_STACK;
+    f->mc.cs = 0x33;
+    f->mc.ss = 0x2b;
+    f->mc.eflags = 0x202;
+    f->sigmask = UINT64_MAX;
+    t.regs.r12 = STUB_ADDR(stub_ip_sigreturn) - 2;
+    t.regs.rax = 15;
+    t.regs.rsp = GUEST_DATA + 16;
+    platform_regs_set(t.thread, &t.regs);
+    struct resume r = {t.thread, RESUME_USER};
+    platform_wait(0, &r, now() + 20 * NSEC_PER_MSEC, &trap);
+    CHECK(trap.kind == TRAP_NONE && t.space->pid != 0);
+    platform_kick(t.thread);
+    seam_next(0, NULL, &trap);
+    CHECK(trap.kind == TRAP_DEAD && trap.task == &t);
+    seam_destroy(&t);
+}
+
+/* Threads destroyed at any call stay harmless and go with the space. */
+static void test_threads_held(void) {
+    struct task t, other[8];
+    memset(other, 0, sizeof(other));
+    seam_start(&t, GUEST(guest_fork));
+    (void)seam_run(&t, RESUME_USER);
+    for (size_t i = 0; i < ARRAY_COUNT(other); i++) {
+        CHECK(platform_thread_clone(t.thread, &other[i], &other[i].thread) == 0);
+        CHECK(seam_run(&t, RESUME_ORDERS)->u.orders.error == 0);
+        platform_regs_get(other[i].thread, &other[i].regs);
+        other[i].regs.rip = GUEST(guest_mixed);
+        platform_regs_set(other[i].thread, &other[i].regs);
+        struct trap *trap = seam_run(&other[i], RESUME_USER);
+        CHECK(trap->kind == TRAP_SYSCALL && trap->task == &other[i]);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(other); i++) {
+        platform_thread_destroy(other[i].thread);
+    }
+    platform_result_set(t.thread, 4);
+    CHECK(seam_exit_of(&t) == 4);
     seam_destroy(&t);
 }
 
@@ -581,5 +644,8 @@ const struct seam_test g_seam_tests[] = {
     {"destroy", test_destroy},
     {"hostile stub", test_hostile_stub},
     {"dead", test_dead},
+    {"killed", test_killed},
+    {"deaf", test_deaf},
+    {"threads held", test_threads_held},
 };
 const size_t g_seam_test_count = ARRAY_COUNT(g_seam_tests);

@@ -24,8 +24,8 @@
 /* Runs the Sentry in this process, which must be PID 1 of its pid namespace; never returns. */
 noreturn_fn void host_run(const struct moat_boot *boot);
 
-/* Ends the calling thread's restartable-sequence area (rseq(2)), which libc registered: the host looks at it on each
- * switch of threads, and one that is unmapped would kill a stub. */
+/* Ends the calling thread's restartable-sequence area (rseq(2)), which libc registered: the host
+ * looks at it on each switch of threads, and one that is unmapped would kill a stub. */
 void host_forget_rseq(void);
 /* The calling thread has made all calls that only a starting thread makes. */
 void host_thread_ready(void);

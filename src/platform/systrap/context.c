@@ -266,33 +266,25 @@ void platform_result_set(struct platform_thread *t, int64_t result) {
     }
 }
 
-/* Leads a context that is not the space's last to its exit. */
-static void thread_lead_out(struct platform_thread *t) {
+/* Ends a context that is not the space's last.  One that exits by itself is let go; any other stays
+ * in the notification that it waits in, where it runs nothing any more, until the space ends:
+ * whatever it were answered, a guest that tampered with its signal mask could come back to user
+ * code. */
+static void thread_retire(struct platform_thread *t) {
     enum ctx_state was = t->state;
     t->state = CTX_LEAVE;
-    switch (was) {
-    case CTX_PLAIN:
-        if (t->call_nr == NR_EXIT) {
-            (void)notify_continue(t->vcpu->listener, t->notif_id); /* already gone is as good */
-            thread_gone(t);
-            return;
-        }
-        thread_signal(t);
-        (void)notify_send(t->vcpu->listener, t->notif_id, -EINTR); /* likewise */
-        break;
-    case CTX_WAIT:
-        list_del_init(&t->ready_link);
-        /* fall through */
-    case CTX_FULL:
+    if (was == CTX_PLAIN && t->call_nr == NR_EXIT) {
+        (void)notify_continue(t->vcpu->listener, t->notif_id); /* already gone is as good */
+        thread_gone(t);
+    } else if (was == CTX_FULL && t->regs.orig_rax == NR_EXIT) {
         if (!thread_answer(t, STUB_CMD_EXIT)) {
             thread_gone(t);
         }
-        break;
-    case CTX_RUN:
+    } else if (was == CTX_WAIT) {
+        list_del_init(&t->ready_link);
+    } else if (was == CTX_RUN) { /* not by the kernel's rules: it is held at its next trap */
+        t->space->loose = true;
         thread_signal(t);
-        break;
-    default: /* UNBORN: at its birth */
-        break;
     }
 }
 
@@ -310,7 +302,7 @@ void platform_thread_destroy(struct platform_thread *t) {
             thread_gone(t);
         }
     } else if (s->thread_count != 0 && !s->killed) {
-        thread_lead_out(t);
+        thread_retire(t);
     } /* the last one stays where it is until its space is destroyed */
     plock_unlock(&s->lock);
 }

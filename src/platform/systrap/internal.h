@@ -36,7 +36,7 @@ enum ctx_state {
     CTX_WAIT,   /* resumed with a full context, waits for another context's batch */
     CTX_BATCH,  /* carries out orders */
     CTX_RUN,    /* runs user code */
-    CTX_LEAVE,  /* destroyed, is being led to exit(0) */
+    CTX_LEAVE,  /* destroyed: held for good, or on its way out */
     CTX_DEAD,   /* its host thread is gone or was killed */
 };
 
@@ -93,6 +93,7 @@ struct platform_space {
     struct list spare; /* threads that are gone: slots with areas for the next one, by space_link */
     uint32_t thread_count; /* those the kernel has not destroyed */
     bool killed;           /* SIGKILL was sent because it broke the rules or died */
+    bool loose;            /* a context was destroyed while it ran user code */
     bool doomed;           /* destroyed by the kernel before its stub was born */
     bool zygote;
     bool inherited_slots;               /* a fork of a space with more slots than the child's own */
@@ -120,15 +121,15 @@ struct platform_thread {
     uint32_t kick_ticks; /* seconds that a kick went unanswered */
     bool birth;          /* the held notification maps the area of a new process */
     bool resumed;        /* CTX_UNBORN: run it at once */
-    bool counted;   /* in vcpu->unborn */
+    bool counted;        /* in vcpu->unborn */
     bool destroyed;      /* by the kernel */
     bool regs_dirty, bases_dirty;
     bool orders_first; /* a plain call was answered with a kick, to carry out urgent orders */
     bool unreported;   /* its last batch ended without a report: a failure may still come */
     enum resume_mode mode;
     int64_t result;
-    struct user_regs regs; /* copied once at the trap */
-    struct trap ready;     /* trap to deliver from the ready list */
+    struct user_regs regs;       /* copied once at the trap */
+    struct trap ready;           /* trap to deliver from the ready list */
     uint64_t started, left, ran; /* TSC: last into user code, last out of it, spent there */
 };
 
@@ -144,7 +145,7 @@ struct vcpu {
     int32_t tid;       /* of the host thread */
     int timer;         /* POSIX timer */
     uint64_t armed_ns; /* 0: not armed */
-    uint32_t unborn; /* atomic: contexts asked of the zygote that are not there yet */
+    uint32_t unborn;   /* atomic: contexts asked of the zygote that are not there yet */
     uint64_t
         cpus[16]; /* host CPU that it and its stubs are kept on, as a mask: trap hand-over only */
     struct platform_space *zygote_space;

@@ -116,11 +116,7 @@ static bool trap_kick(struct platform_thread *t, bool wanted, struct trap *out) 
 static bool trapped(struct platform_thread *t, const struct seccomp_notif *n, struct trap *out) {
     const __u64 *a = n->data.args;
     if (t->state == CTX_LEAVE) {
-        t->notif_id = n->id;
-        if (!thread_answer(t, STUB_CMD_EXIT)) {
-            thread_gone(t);
-        }
-        return false;
+        return false; /* stays in its trap until the space ends */
     }
     if (t->state != CTX_RUN) {
         space_kill(t->space, "a trap in the middle of a batch");
@@ -214,9 +210,6 @@ static void birth_accept(struct platform_thread *t, const struct seccomp_notif *
         space_kill(s, "no memory for orders");
     } else if (t->destroyed) {
         t->state = CTX_LEAVE;
-        if (!thread_answer(t, STUB_CMD_EXIT)) {
-            thread_gone(t);
-        }
     } else if (t->resumed) {
         thread_resume(t, t->mode);
     }

@@ -302,7 +302,7 @@ void platform_space_destroy(struct platform_space *s) {
     }
     if (s->pid != 0) {
         (void)sys2(SYS_kill, s->pid, SIGKILL); /* it may be dead already */
-        if (s->killed) {
+        if (s->killed || s->loose) {
             wait_gone(s->pid);
         }
     }
