@@ -20,6 +20,10 @@ struct seam_test {
 };
 extern const struct seam_test g_seam_tests[];
 extern const size_t g_seam_test_count;
+extern const struct seam_test g_seam_hal_tests[];
+extern const size_t g_seam_hal_test_count;
+/* Before the Sentry starts: descriptors for the HAL's tests; its end of the control channel. */
+int seam_hal_prepare(void);
 
 #define CHECK(cond)                                                                                \
     do {                                                                                           \

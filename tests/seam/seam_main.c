@@ -77,6 +77,7 @@ static int run_one(uint32_t handover, uint32_t vcpus) {
         }
         pid_t init = fork();
         if (init == 0) {
+            boot.control_fd = seam_hal_prepare();
             host_run(&boot);
         }
         int status = 0;
@@ -88,33 +89,43 @@ static int run_one(uint32_t handover, uint32_t vcpus) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+/* Runs a test and tells how it went: 0, 1, or 77 when this machine cannot. */
+static int run_test(const struct seam_test *test, uint32_t handover, uint32_t vcpus) {
+    struct timespec a, b;
+    g_test = test;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    int status = run_one(handover, vcpus);
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    if (status == 77) {
+        printf("skip: no user namespaces here\n");
+        return status;
+    }
+    printf("%s %s (%.1f ms)", status == 0 ? "ok  " : "FAIL", test->name,
+           (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6);
+    printf(status > 1 ? " status %d\n" : "\n", status);
+    return status != 0;
+}
+
 int main(int argc, char **argv) {
-    uint32_t handover =
-        argc > 1 && strcmp(argv[1], "trap") == 0 ? MOAT_HANDOVER_TRAP : MOAT_HANDOVER_NOTIFY;
+    const char *way = argc > 1 ? argv[1] : "auto";
+    uint32_t handover = strcmp(way, "trap") == 0     ? MOAT_HANDOVER_TRAP
+                        : strcmp(way, "notify") == 0 ? MOAT_HANDOVER_NOTIFY
+                                                     : MOAT_HANDOVER_AUTO;
     uint32_t vcpus = argc > 2 ? (uint32_t)atoi(argv[2]) : 1;
     int failed = 0, ran = 0;
     setvbuf(stdout, NULL, _IONBF, 0);
-    for (size_t i = 0; i < g_seam_test_count; i++) {
-        g_test = &g_seam_tests[i];
-        if (argc > 3 && strcmp(argv[3], g_test->name) != 0) {
+    for (size_t i = 0; i < g_seam_test_count + g_seam_hal_test_count; i++) {
+        const struct seam_test *test =
+            i < g_seam_test_count ? &g_seam_tests[i] : &g_seam_hal_tests[i - g_seam_test_count];
+        if (argc > 3 && strcmp(argv[3], test->name) != 0) {
             continue;
         }
-        struct timespec a, b;
-        clock_gettime(CLOCK_MONOTONIC, &a);
-        int status = run_one(handover, vcpus);
-        clock_gettime(CLOCK_MONOTONIC, &b);
+        int status = run_test(test, handover, vcpus);
         if (status == 77) {
-            printf("skip: no user namespaces here\n");
             return 77;
         }
+        failed += status;
         ran++;
-        failed += status != 0 ? 1 : 0;
-        printf("%s %s (%.1f ms)%s\n", status == 0 ? "ok  " : "FAIL", g_test->name,
-               (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6,
-               status == 0 ? "" : "!");
-        if (status > 1) {
-            printf("     status %d\n", status);
-        }
     }
     return ran == 0 ? 2 : failed != 0;
 }
