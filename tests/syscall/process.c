@@ -304,21 +304,31 @@ static void parent_death_signal(void) {
     CHECK_EQ(read(p[0], &c, 1), 0); /* end of file: the grandchild is gone */
 }
 
+/* The middle process of three: its group loses its last tie to the session when it ends. */
+static void leave_a_stopped_child(int *p) {
+    setpgid(0, 0);
+    pid_t inner = fork();
+    if (inner == 0) {
+        close(p[0]);
+        kill(getpid(), SIGSTOP);
+        _exit(0); /* not reached: SIGHUP comes first */
+    }
+    int status;
+    waitpid(inner, &status, WUNTRACED);
+    _exit(WIFSTOPPED(status) ? 0 : 1);
+}
+
 static void stopped_orphans_get_sighup(void) {
     int p[2];
     REQUIRE(pipe(p) == 0);
     pid_t pid = fork();
     if (pid == 0) {
-        setpgid(0, 0);
-        pid_t inner = fork();
-        if (inner == 0) {
-            close(p[0]);
-            kill(getpid(), SIGSTOP);
-            _exit(0); /* not reached: SIGHUP comes first */
+        setsid(); /* not the session of an init that takes orphans in */
+        pid_t middle = fork();
+        if (middle == 0) {
+            leave_a_stopped_child(p);
         }
-        int status;
-        waitpid(inner, &status, WUNTRACED);
-        _exit(WIFSTOPPED(status) ? 0 : 1);
+        _exit(child_ok(middle) ? 0 : 1);
     }
     CHECK(child_ok(pid));
     close(p[1]);
