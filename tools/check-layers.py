@@ -13,7 +13,7 @@ HOSTED = ["base/", "host/", "oci/"] + ABI
 RULES = {
     "base": ["base/"],
     "sentry": KERNEL,
-    "platform": ["base/", "host/", "platform/", "hal.h", "platform.h", "arch/"] + ABI,
+    "platform": ["base/", "host/", "platform/", "hal.h", "platform.h", "sentry/arch/x86_64/syscalls.def"] + ABI,
     "host": ["base/", "host/"] + ABI,
     "oci": HOSTED,
     "gofer": HOSTED + ["gofer/"],
@@ -23,7 +23,7 @@ RULES = {
     "cli": HOSTED + ["cli/", "runtime/", "sandbox/", "native/", "sentry/arch/x86_64/syscalls.def"],
 }
 FREESTANDING = {"stdint.h", "stddef.h", "stdbool.h", "stdarg.h", "limits.h", "cpuid.h"}
-GENERATED = {"seccomp_filters.h", "stub_filter.h"}
+GENERATED = {"seccomp_filters.h", "sentry_filter.h"}
 UAPI = ("linux/", "asm/", "asm-generic/")
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 

@@ -1,33 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control protocol (design section 3): between the host side (CLI, monitor, shim) and what holds the containers (Sentry,
- * or the agent in a virtual machine).  One message a SOCK_SEQPACKET record; little endian; fixed-width.
+ * The control protocol (design section 3): between the host side (CLI, monitor, shim) and what
+ * holds the containers (Sentry, or the agent in a virtual machine).  One message a SOCK_SEQPACKET
+ * record; little endian; fixed-width.
  *
- * A request has a non-zero id and is answered by exactly one MOAT_CTL_REPLY with that id; events have id 0.
- * Descriptors travel with the record as SCM_RIGHTS, in the order the message says.
- * Strings live in a table behind the fixed part: a string is (off, len) into it, NUL-terminated, off < table length.
+ * A request has a non-zero id and is answered by exactly one MOAT_CTL_REPLY with that id; events
+ * have id 0. Descriptors travel with the record as SCM_RIGHTS, in the order the message says.
+ * Strings live in a table behind the fixed part: a string is (off, len) into it, NUL-terminated,
+ * off < table length.
  */
 #ifndef MOAT_ABI_CONTROL_H
 #define MOAT_ABI_CONTROL_H
 
 #include <stdint.h>
 
-#define MOAT_CTL_MAGIC 0x4d434f54u
+#define MOAT_CTL_MAGIC   0x4d434f54u
 #define MOAT_CTL_VERSION 1u
 #define MOAT_CTL_MSG_MAX (192u * 1024u)
 #define MOAT_CTL_FDS_MAX 8u
 
 enum moat_ctl_type {
-    MOAT_CTL_REPLY = 1,     /* struct moat_ctl_reply */
-    MOAT_CTL_CREATE = 2,    /* struct moat_ctl_create: container with its init process, not started; fds: stdio 3 */
-    MOAT_CTL_START = 3,     /* struct moat_ctl_ref */
-    MOAT_CTL_EXEC = 4,      /* struct moat_ctl_create with only the process part; fds: stdio 3 */
-    MOAT_CTL_SIGNAL = 5,    /* struct moat_ctl_signal */
-    MOAT_CTL_WINSIZE = 6,   /* struct moat_ctl_winsize */
-    MOAT_CTL_PS = 7,        /* struct moat_ctl_ref; the reply's data: struct moat_ctl_ps_entry [] */
-    MOAT_CTL_DELETE = 8,    /* struct moat_ctl_ref: forget a stopped container */
-    MOAT_CTL_SHUTDOWN = 9,  /* end the sandbox */
-    MOAT_CTL_STATS = 10,    /* reply's data: struct moat_ctl_stats */
+    MOAT_CTL_REPLY = 1, /* struct moat_ctl_reply */
+    MOAT_CTL_CREATE =
+        2, /* struct moat_ctl_create: container with its init process, not started; fds: stdio 3 */
+    MOAT_CTL_START = 3,    /* struct moat_ctl_ref */
+    MOAT_CTL_EXEC = 4,     /* struct moat_ctl_create with only the process part; fds: stdio 3 */
+    MOAT_CTL_SIGNAL = 5,   /* struct moat_ctl_signal */
+    MOAT_CTL_WINSIZE = 6,  /* struct moat_ctl_winsize */
+    MOAT_CTL_PS = 7,       /* struct moat_ctl_ref; the reply's data: struct moat_ctl_ps_entry [] */
+    MOAT_CTL_DELETE = 8,   /* struct moat_ctl_ref: forget a stopped container */
+    MOAT_CTL_SHUTDOWN = 9, /* end the sandbox */
+    MOAT_CTL_STATS = 10,   /* reply's data: struct moat_ctl_stats */
     MOAT_CTL_PAUSE = 11,
     MOAT_CTL_RESUME = 12,
     MOAT_CTL_EVENT_EXIT = 64, /* struct moat_ctl_exit: a process made by CREATE or EXEC is gone */
@@ -49,13 +52,16 @@ struct moat_ctl_str {
 /* How the container's root is put together. */
 enum { MOAT_OVERLAY_MEMORY = 0, MOAT_OVERLAY_NONE = 1 };
 
-#define MOAT_MOUNT_RDONLY 1u
-#define MOAT_MOUNT_NOSUID 2u
-#define MOAT_MOUNT_NODEV 4u
-#define MOAT_MOUNT_NOEXEC 8u
+#define MOAT_MOUNT_RDONLY  1u
+#define MOAT_MOUNT_NOSUID  2u
+#define MOAT_MOUNT_NODEV   4u
+#define MOAT_MOUNT_NOEXEC  8u
 #define MOAT_MOUNT_NOATIME 1024u
 
-enum { MOAT_MOUNT_BIND = 1 /* export `export_index` of the Gofer */, MOAT_MOUNT_TYPED = 2 /* fstype in the Sentry */ };
+enum {
+    MOAT_MOUNT_BIND = 1 /* export `export_index` of the Gofer */,
+    MOAT_MOUNT_TYPED = 2 /* fstype in the Sentry */
+};
 
 struct moat_ctl_mount {
     uint32_t kind;
@@ -71,13 +77,13 @@ struct moat_ctl_rlimit {
     uint64_t cur, max;
 };
 
-#define MOAT_PROC_TERMINAL 1u       /* stdio is a pty inside, pumped to and from fds[0] and fds[1] */
-#define MOAT_PROC_NO_NEW_PRIVS 2u
+#define MOAT_PROC_TERMINAL      1u /* stdio is a pty inside, pumped to and from fds[0] and fds[1] */
+#define MOAT_PROC_NO_NEW_PRIVS  2u
 #define MOAT_PROC_READONLY_ROOT 4u
-#define MOAT_PROC_CLEAR_GROUPS 8u
+#define MOAT_PROC_CLEAR_GROUPS  8u
 
-/* CREATE and EXEC.  Behind it, in this order: argv strings, env strings (struct moat_ctl_str each), groups (uint32_t, padded to 8 bytes),
- * rlimits, mounts, then the string table. */
+/* CREATE and EXEC.  Behind it, in this order: argv strings, env strings (struct moat_ctl_str each),
+ * groups (uint32_t, padded to 8 bytes), rlimits, mounts, then the string table. */
 struct moat_ctl_create {
     struct moat_ctl_header h;
     struct moat_ctl_str container; /* id */
@@ -91,7 +97,7 @@ struct moat_ctl_create {
     uint32_t root_export; /* export of the Gofer that is the root */
     uint32_t gofer_chan;  /* channel number */
     uint32_t uid, gid, umask_;
-    uint16_t rows, cols;  /* initial window size */
+    uint16_t rows, cols; /* initial window size */
     uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
 };
 

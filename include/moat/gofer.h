@@ -37,9 +37,10 @@
 
 #define MOAT_GOFER_EXPORTS_MAX 64u
 
-#define MOAT_GOFER_EXPORT_RO     1u /* nothing below can be changed */
-#define MOAT_GOFER_EXPORT_ONE_FS 2u /* mounts below are not entered: their directories are empty   \
-                                     */
+#define MOAT_GOFER_EXPORT_RO 1u /* nothing below can be changed */
+#define MOAT_GOFER_EXPORT_ONE_FS                                                                   \
+    2u /* mounts below are not entered: their directories are empty                                \
+        */
 
 struct moat_gofer_export {
     int32_t dir_fd; /* O_PATH descriptor of the exported directory or regular file */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hash functions for tables whose keys a guest chooses: keyed, so that collisions cannot be planned.
+ * Hash functions for tables whose keys a guest chooses: keyed, so that collisions cannot be
+ * planned.
  */
 #ifndef MOAT_BASE_HASH_H
 #define MOAT_BASE_HASH_H

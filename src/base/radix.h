@@ -24,7 +24,8 @@ struct radix_alloc {
 /* The value at `key`, or 0. */
 uint64_t radix_get(const struct radix *tree, uint64_t key);
 /* Stores `value` (non-zero) at `key`; 0 or -ENOMEM. */
-must_check int radix_set(struct radix *tree, const struct radix_alloc *ops, uint64_t key, uint64_t value);
+must_check int radix_set(struct radix *tree, const struct radix_alloc *ops, uint64_t key,
+                         uint64_t value);
 /* Removes `key`; returns the value it had or 0. */
 uint64_t radix_del(struct radix *tree, const struct radix_alloc *ops, uint64_t key);
 /* Finds the first key >= *key that is present; true and sets *key and *out_value, or false. */

@@ -21,8 +21,10 @@ struct rb_tree {
 
 #define rb_entry(ptr, type, member) container_of(ptr, type, member)
 
-/* Links `node` as the child `*slot` (either &tree->root, &parent->left or &parent->right) and rebalances. */
-void rb_insert(struct rb_tree *tree, struct rb_node *parent, struct rb_node **slot, struct rb_node *node);
+/* Links `node` as the child `*slot` (either &tree->root, &parent->left or &parent->right) and
+ * rebalances. */
+void rb_insert(struct rb_tree *tree, struct rb_node *parent, struct rb_node **slot,
+               struct rb_node *node);
 /* Removes `node`, which must be in `tree`. */
 void rb_erase(struct rb_tree *tree, struct rb_node *node);
 /* In-order walk; NULL at the ends. */

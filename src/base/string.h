@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Freestanding memory and string functions under their C names (the compiler calls the mem* ones
- * by itself).  In hosted programs libc's definitions are used; this header is for freestanding code.
+ * by itself).  In hosted programs libc's definitions are used; this header is for freestanding
+ * code.
  */
 #ifndef MOAT_BASE_STRING_H
 #define MOAT_BASE_STRING_H

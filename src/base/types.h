@@ -9,24 +9,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define must_check __attribute__((warn_unused_result))
+#define must_check                  __attribute__((warn_unused_result))
 #define printf_like(fmt_arg, first) __attribute__((format(printf, fmt_arg, first)))
-#define noreturn_fn __attribute__((noreturn))
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
+#define noreturn_fn                 __attribute__((noreturn))
+#define likely(x)                   __builtin_expect(!!(x), 1)
+#define unlikely(x)                 __builtin_expect(!!(x), 0)
 
-#define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_COUNT(a)                  (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define KIB 1024ull
-#define MIB (1024ull * KIB)
-#define GIB (1024ull * MIB)
-#define NSEC_PER_SEC 1000000000ull
+#define KIB           1024ull
+#define MIB           (1024ull * KIB)
+#define GIB           (1024ull * MIB)
+#define NSEC_PER_SEC  1000000000ull
 #define NSEC_PER_MSEC 1000000ull
 #define NSEC_PER_USEC 1000ull
 
 /* Alignment: `to` is a power of two. */
-#define ALIGN_UP(x, to) (((x) + ((to)-1)) & ~((__typeof__(x))(to)-1))
+#define ALIGN_UP(x, to)   (((x) + ((to)-1)) & ~((__typeof__(x))(to)-1))
 #define ALIGN_DOWN(x, to) ((x) & ~((__typeof__(x))(to)-1))
 #define IS_ALIGNED(x, to) (((x) & ((__typeof__(x))(to)-1)) == 0)
 

@@ -127,7 +127,8 @@ static void bounding_set(void) {
     CHECK_EQ(prctl(PR_CAPBSET_DROP, CAP_CHOWN), 0);
     CHECK_EQ(prctl(PR_CAPBSET_READ, CAP_CHOWN), 0);
     CHECK_ERR(prctl(PR_CAPBSET_READ, 99), EINVAL);
-    CHECK_ERR(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_KILL, 0, 0), EPERM); /* not inheritable */
+    CHECK_ERR(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_KILL, 0, 0),
+              EPERM); /* not inheritable */
 }
 
 int main(void) {

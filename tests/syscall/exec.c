@@ -47,13 +47,16 @@ static int mode_auxv(void) {
     if (getauxval(AT_PAGESZ) != 4096 || getauxval(AT_CLKTCK) != 100 || getauxval(AT_RANDOM) == 0) {
         return 1;
     }
-    if (getauxval(AT_PHDR) == 0 || getauxval(AT_PHENT) != sizeof(Elf64_Phdr) || getauxval(AT_ENTRY) == 0) {
+    if (getauxval(AT_PHDR) == 0 || getauxval(AT_PHENT) != sizeof(Elf64_Phdr) ||
+        getauxval(AT_ENTRY) == 0) {
         return 2;
     }
-    if (getauxval(AT_SECURE) != 0 || getauxval(AT_UID) != getuid() || getauxval(AT_EGID) != getegid()) {
+    if (getauxval(AT_SECURE) != 0 || getauxval(AT_UID) != getuid() ||
+        getauxval(AT_EGID) != getegid()) {
         return 3;
     }
-    return getauxval(AT_HWCAP) != 0 && strcmp((char *)getauxval(AT_PLATFORM), "x86_64") == 0 ? 0 : 4;
+    return getauxval(AT_HWCAP) != 0 && strcmp((char *)getauxval(AT_PLATFORM), "x86_64") == 0 ? 0
+                                                                                             : 4;
 }
 
 static int mode_signals(void) {
@@ -133,7 +136,8 @@ static void exec_ends_other_threads(void) {
 
 static void make_file(const char *name, const void *data, size_t len, int mode) {
     int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0700);
-    REQUIRE(fd >= 0 && write(fd, data, len) == (ssize_t)len && fchmod(fd, mode) == 0 && close(fd) == 0);
+    REQUIRE(fd >= 0 && write(fd, data, len) == (ssize_t)len && fchmod(fd, mode) == 0 &&
+            close(fd) == 0);
 }
 
 static int try_exec(const char *name) {

@@ -8,12 +8,14 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-static long futex(uint32_t *word, int op, uint32_t val, const void *timeout, uint32_t *word2, uint32_t val3) {
+static long futex(uint32_t *word, int op, uint32_t val, const void *timeout, uint32_t *word2,
+                  uint32_t val3) {
     return syscall(SYS_futex, word, op, val, timeout, word2, val3);
 }
 
 /* For the operations whose fourth argument is a number. */
-static long futex2(uint32_t *word, int op, uint32_t val, unsigned long val2, uint32_t *word2, uint32_t val3) {
+static long futex2(uint32_t *word, int op, uint32_t val, unsigned long val2, uint32_t *word2,
+                   uint32_t val3) {
     return syscall(SYS_futex, word, op, val, val2, word2, val3);
 }
 
@@ -74,7 +76,9 @@ static void wait_times_out(void) {
     until.tv_nsec += 30000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
-    CHECK_ERR(futex(&word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, &until, NULL, FUTEX_BITSET_MATCH_ANY), ETIMEDOUT);
+    CHECK_ERR(futex(&word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, &until, NULL,
+                    FUTEX_BITSET_MATCH_ANY),
+              ETIMEDOUT);
     CHECK(now_ms() - start >= 28);
 }
 
@@ -137,10 +141,14 @@ static void wake_op_changes_and_tests(void) {
     uint32_t *w = shared_words();
     pid_t a = waiter(&w[0], 0, ~0u), b = waiter(&w[64], 0, ~0u);
     /* w[64] += 5; its old value was 0, so "old > 3" does not wake there. */
-    CHECK_EQ(futex2(&w[0], FUTEX_WAKE_OP, 1, 1, &w[64], FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_GT, 3)), 1);
+    CHECK_EQ(
+        futex2(&w[0], FUTEX_WAKE_OP, 1, 1, &w[64], FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_GT, 3)),
+        1);
     CHECK(child_ok(a));
     CHECK_EQ(w[64], 5);
-    CHECK_EQ(futex2(&w[0], FUTEX_WAKE_OP, 1, 1, &w[64], FUTEX_OP(FUTEX_OP_ANDN, 4, FUTEX_OP_CMP_EQ, 5)), 1);
+    CHECK_EQ(
+        futex2(&w[0], FUTEX_WAKE_OP, 1, 1, &w[64], FUTEX_OP(FUTEX_OP_ANDN, 4, FUTEX_OP_CMP_EQ, 5)),
+        1);
     CHECK_EQ(w[64], 1);
     CHECK(child_ok(b));
 }
@@ -277,7 +285,8 @@ static void owner_dies(int protocol) {
     pid_t owner = fork();
     REQUIRE(owner >= 0);
     if (owner == 0) {
-        _exit(pthread_mutex_lock(m) != 0 || write(told[1], &c, 1) != 1 || read(tell[0], &c, 1) != 1);
+        _exit(pthread_mutex_lock(m) != 0 || write(told[1], &c, 1) != 1 ||
+              read(tell[0], &c, 1) != 1);
     }
     CHECK_EQ(read(told[0], &c, 1), 1);
     pid_t next = fork();

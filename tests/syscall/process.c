@@ -44,7 +44,8 @@ static void shared_mapping_stays_shared(void) {
 
 static void exit_status_and_signals(void) {
     int status;
-    CHECK(waitpid(exits_with(42), &status, 0) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 42);
+    CHECK(waitpid(exits_with(42), &status, 0) > 0 && WIFEXITED(status) &&
+          WEXITSTATUS(status) == 42);
     CHECK(waitpid(exits_with(300), &status, 0) > 0 && WEXITSTATUS(status) == (300 & 255));
     pid_t pid = fork();
     if (pid == 0) {
@@ -89,7 +90,8 @@ static void waitid_reports(void) {
     siginfo_t info;
     pid_t pid = exits_with(7);
     CHECK_EQ(waitid(P_PID, pid, &info, WEXITED | WNOWAIT), 0);
-    CHECK(info.si_pid == pid && info.si_code == CLD_EXITED && info.si_status == 7 && info.si_signo == SIGCHLD);
+    CHECK(info.si_pid == pid && info.si_code == CLD_EXITED && info.si_status == 7 &&
+          info.si_signo == SIGCHLD);
     memset(&info, 0, sizeof(info));
     CHECK_EQ(waitid(P_ALL, 0, &info, WEXITED), 0); /* still there */
     CHECK_EQ(info.si_pid, pid);
@@ -183,8 +185,10 @@ static void clone_arguments(void) {
 static void clone3_makes_a_pidfd(void) {
     int fd = -1;
     pid_t parent_tid = 0;
-    struct clone_args a = {.flags = CLONE_PIDFD | CLONE_PARENT_SETTID, .exit_signal = SIGCHLD,
-                           .pidfd = (uintptr_t)&fd, .parent_tid = (uintptr_t)&parent_tid};
+    struct clone_args a = {.flags = CLONE_PIDFD | CLONE_PARENT_SETTID,
+                           .exit_signal = SIGCHLD,
+                           .pidfd = (uintptr_t)&fd,
+                           .parent_tid = (uintptr_t)&parent_tid};
     pid_t pid = (pid_t)syscall(SYS_clone3, &a, sizeof(a));
     if (pid == 0) {
         _exit(4);
@@ -228,7 +232,8 @@ static void groups_and_sessions(void) {
         }
         pid_t inner = fork();
         if (inner == 0) {
-            if (getpgrp() != self || setsid() != getpid() || getsid(0) != getpid() || getpgrp() != getpid()) {
+            if (getpgrp() != self || setsid() != getpid() || getsid(0) != getpid() ||
+                getpgrp() != getpid()) {
                 _exit(1);
             }
             _exit(setpgid(0, 0) == -1 && errno == EPERM ? 0 : 2);

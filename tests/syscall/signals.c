@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signals: handlers, masks, queues, restarts, alternate stacks, floating point state across handlers. */
+/* Signals: handlers, masks, queues, restarts, alternate stacks, floating point state across
+ * handlers. */
 #include "harness.h"
 
 #include <pthread.h>

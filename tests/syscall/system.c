@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scheduling calls and facts of the system: sched(7), getpriority(2), uname(2), sysinfo(2), getrandom(2), membarrier(2). */
+/* Scheduling calls and facts of the system: sched(7), getpriority(2), uname(2), sysinfo(2),
+ * getrandom(2), membarrier(2). */
 #include "harness.h"
 
 #include <linux/membarrier.h>
@@ -77,7 +78,8 @@ static void names_and_facts(void) {
     REQUIRE(uname(&u) == 0 && sysinfo(&s) == 0);
     CHECK(strcmp(u.sysname, "Linux") == 0 && strcmp(u.machine, "x86_64") == 0);
     CHECK(u.release[0] >= '4' && u.nodename[0] != '\0');
-    CHECK(s.uptime > 0 && s.totalram > s.freeram && s.freeram > 0 && s.mem_unit >= 1 && s.procs >= 1);
+    CHECK(s.uptime > 0 && s.totalram > s.freeram && s.freeram > 0 && s.mem_unit >= 1 &&
+          s.procs >= 1);
     CHECK_ERR(syscall(SYS_uname, BAD), EFAULT);
     CHECK_ERR(syscall(SYS_sysinfo, BAD), EFAULT);
     CHECK_EQ(personality(0xffffffff), 0);
@@ -115,7 +117,9 @@ static void *light_side(void *arg) {
             }
         }
         __atomic_store_n(&g_x, 1, __ATOMIC_RELAXED);
-        __asm__ volatile("" ::: "memory"); /* no fence: the other side's membarrier stands in for it */
+        __asm__ volatile(
+            "" ::
+                : "memory"); /* no fence: the other side's membarrier stands in for it */
         g_r1 = __atomic_load_n(&g_y, __ATOMIC_RELAXED);
         __atomic_store_n(&g_done, round, __ATOMIC_RELEASE);
     }

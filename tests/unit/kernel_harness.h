@@ -15,9 +15,11 @@
 
 #define TEST_VCPUS 3
 
-/* Prepares memory and vCPUs, runs `tests` as the first kernel thread, and ends the program with status 0 after it. */
+/* Prepares memory and vCPUs, runs `tests` as the first kernel thread, and ends the program with
+ * status 0 after it. */
 noreturn_fn void harness_main(void (*tests)(void *arg));
-/* Runs `fn` as a kernel thread of its own and returns when it and every task it started have ended.  In a kernel thread. */
+/* Runs `fn` as a kernel thread of its own and returns when it and every task it started have ended.
+ * In a kernel thread. */
 void harness_run(void (*fn)(void *arg), void *arg);
 /* A kernel thread. */
 void harness_thread(void (*fn)(void *arg), void *arg);

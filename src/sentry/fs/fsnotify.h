@@ -27,7 +27,8 @@ static inline void fsnotify(struct inode *inode, uint32_t mask, const char *name
     }
 }
 
-/* A name of the inode was removed: the link count changed, and with the last name its watches end. */
+/* A name of the inode was removed: the link count changed, and with the last name its watches end.
+ */
 static inline void fsnotify_name_gone(struct inode *inode) {
     bool is_dir = (inode->mode & 0170000u) == 0040000u;
     if (!is_dir) {

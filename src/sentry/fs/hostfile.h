@@ -9,8 +9,8 @@
 
 struct file;
 
-/* Makes an open file over host descriptor `hfd`, which it owns from then on (also on error): pipes, sockets and terminals
- * as streams, regular files with the host's shared offset.  0 or -errno. */
+/* Makes an open file over host descriptor `hfd`, which it owns from then on (also on error): pipes,
+ * sockets and terminals as streams, regular files with the host's shared offset.  0 or -errno. */
 must_check int hostfile_create(int hfd, struct file **out);
 
 #endif

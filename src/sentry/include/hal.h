@@ -3,7 +3,8 @@
  * The door between the application kernel and the host machine: memory, time, entropy, log, the
  * Gofer channel, donated host files, the control channel.  The kernel makes no host call by itself.
  *
- * Errors are -errno.  `hfd` is a small number that names a donated host file; the kernel treats it as a token.
+ * Errors are -errno.  `hfd` is a small number that names a donated host file; the kernel treats it
+ * as a token.
  */
 #ifndef MOAT_SENTRY_HAL_H
 #define MOAT_SENTRY_HAL_H
@@ -11,14 +12,15 @@
 #include "base/types.h"
 
 #define PAGE_SHIFT 12
-#define PAGE_SIZE 4096ull
-#define PAGE_MASK (PAGE_SIZE - 1)
+#define PAGE_SIZE  4096ull
+#define PAGE_MASK  (PAGE_SIZE - 1)
 
 /* ---- memory --------------------------------------------------------------------------------
- * Frames [0, frame_count) are the guest's memory: a sparse file that the host fills with zero pages on first
- * touch, mapped linearly at `linear`.  Page frame numbers at and above window_base are *windows*: host
- * files that hal_window_open mapped.  linear + pfn * PAGE_SIZE is valid for both.
- * The heap is private memory of the kernel, zero-filled on first touch, never mapped in a user context.
+ * Frames [0, frame_count) are the guest's memory: a sparse file that the host fills with zero pages
+ * on first touch, mapped linearly at `linear`.  Page frame numbers at and above window_base are
+ * *windows*: host files that hal_window_open mapped.  linear + pfn * PAGE_SIZE is valid for both.
+ * The heap is private memory of the kernel, zero-filled on first touch, never mapped in a user
+ * context.
  */
 struct hal_memory {
     char *linear;
@@ -27,7 +29,8 @@ struct hal_memory {
     uint64_t window_count; /* frames of window space */
     char *heap;
     size_t heap_size;
-    uint64_t limit_bytes; /* what the user allowed the guest to use, 0: no limit (for sysinfo, meminfo) */
+    uint64_t limit_bytes; /* what the user allowed the guest to use, 0: no limit (for sysinfo,
+                             meminfo) */
 };
 
 const struct hal_memory *hal_memory(void);
@@ -49,7 +52,8 @@ must_check int hal_load_u32(const uint32_t *word, uint32_t *out_value);
 
 /* The pointer that hal keeps for each vCPU thread (in a segment register): see kernel/cpu.h. */
 void hal_cpu_set(void *cpu);
-/* Sleeps while *word == value (spurious returns allowed): the slow path of contended spinlocks only. */
+/* Sleeps while *word == value (spurious returns allowed): the slow path of contended spinlocks
+ * only. */
 void hal_park(uint32_t *word, uint32_t value);
 /* Wakes up to `count` sleepers of hal_park on `word`. */
 void hal_unpark(uint32_t *word, uint32_t count);
@@ -97,19 +101,22 @@ void hal_file_close(int hfd);
 /* Stream I/O (pipes, sockets, terminals), never blocks: -EAGAIN when not ready. */
 int64_t hal_stream_read(int hfd, void *buf, size_t len);
 int64_t hal_stream_write(int hfd, const void *buf, size_t len);
-/* The two above also serve a regular file: plain read and write at the offset of the host's open file description, which
- * other host processes may share (stdout sent to a file).  This moves that offset as lseek(2) does: it or -errno. */
+/* The two above also serve a regular file: plain read and write at the offset of the host's open
+ * file description, which other host processes may share (stdout sent to a file).  This moves that
+ * offset as lseek(2) does: it or -errno. */
 int64_t hal_stream_seek(int hfd, int64_t off, int whence);
 /* POLLIN, POLLOUT, POLLHUP, POLLERR as they are now. */
 uint32_t hal_stream_poll(int hfd);
-/* Asks for sentry_host_event(cookie, events) on a vCPU once `hfd` has one of `events` (one shot; 0 cancels). */
+/* Asks for sentry_host_event(cookie, events) on a vCPU once `hfd` has one of `events` (one shot; 0
+ * cancels). */
 must_check int hal_stream_watch(int hfd, uint32_t events, uint64_t cookie);
-/* Terminal queries on a donated terminal: TCGETS, TCSETS*, TIOCGWINSZ only; buf is the ioctl's struct. */
+/* Terminal queries on a donated terminal: TCGETS, TCSETS*, TIOCGWINSZ only; buf is the ioctl's
+ * struct. */
 must_check int hal_tty_ioctl(int hfd, uint32_t request, void *buf, size_t len);
 
 /*
- * Maps a regular host file as window frames: *out_pfn .. + size/PAGE_SIZE rounded up.  The file's later
- * truncation shows as -EFAULT in hal_copy and as SIGBUS in a user context.  -ENOMEM, -EACCES.
+ * Maps a regular host file as window frames: *out_pfn .. + size/PAGE_SIZE rounded up.  The file's
+ * later truncation shows as -EFAULT in hal_copy and as SIGBUS in a user context.  -ENOMEM, -EACCES.
  */
 must_check int hal_window_open(int hfd, uint64_t size, bool writable, uint64_t *out_pfn);
 void hal_window_close(uint64_t pfn);
@@ -119,27 +126,31 @@ void hal_window_close(uint64_t pfn);
 #define HAL_GOFER_MSG_MAX (132u * 1024u)
 
 /*
- * Sends one FUSE request (struct fuse_in_header and body, `req_len` bytes of `req`, which the kernel built) over
- * channel `chan` and waits for the reply.  The reply (fuse_out_header and body) is copied into `reply`; returns its
- * length, or -EIO when the Gofer is gone.  *out_hfd is a donated file that came with it, or -1.
+ * Sends one FUSE request (struct fuse_in_header and body, `req_len` bytes of `req`, which the
+ * kernel built) over channel `chan` and waits for the reply.  The reply (fuse_out_header and body)
+ * is copied into `reply`; returns its length, or -EIO when the Gofer is gone.  *out_hfd is a
+ * donated file that came with it, or -1.
  */
-int64_t hal_gofer_call(uint32_t chan, const struct hal_seg *req, size_t req_count, void *reply, size_t reply_max,
-                       int *out_hfd);
+int64_t hal_gofer_call(uint32_t chan, const struct hal_seg *req, size_t req_count, void *reply,
+                       size_t reply_max, int *out_hfd);
 
 /* ---- control channel: messages of include/moat/control.h ------------------------------------- */
 
-/* Takes the next control message (after sentry_host_event with cookie HAL_COOKIE_CONTROL).  Length, 0 when none,
- * -EPIPE when the peer is gone.  Donated files that came with it are in hfds (up to *inout_hfd_count). */
+/* Takes the next control message (after sentry_host_event with cookie HAL_COOKIE_CONTROL).  Length,
+ * 0 when none, -EPIPE when the peer is gone.  Donated files that came with it are in hfds (up to
+ * *inout_hfd_count). */
 int64_t hal_control_recv(void *buf, size_t max, int *hfds, uint32_t *inout_hfd_count);
 /* Sends a message; never blocks (drops the peer when it does not read). */
 must_check int hal_control_send(const void *buf, size_t len);
 
-#define HAL_COOKIE_CONTROL 1ull
+#define HAL_COOKIE_CONTROL    1ull
 #define HAL_COOKIE_FIRST_FREE 16ull
 
-/* ---- called by the HAL, implemented by the kernel --------------------------------------------- */
+/* ---- called by the HAL, implemented by the kernel ---------------------------------------------
+ */
 
-/* Once, on vCPU 0, before any vCPU runs.  `boot` is the host's boot message (include/moat/boot.h), already copied. */
+/* Once, on vCPU 0, before any vCPU runs.  `boot` is the host's boot message (include/moat/boot.h),
+ * already copied. */
 void sentry_boot(const void *boot, size_t len);
 /* On each vCPU thread; never returns. */
 noreturn_fn void sentry_vcpu_main(uint32_t vcpu);

@@ -12,7 +12,8 @@
 #include <linux/prctl.h>
 #include <linux/securebits.h>
 
-/* Reads the header; 0 with the number of 32-bit words, or an error.  An unknown version is answered with ours. */
+/* Reads the header; 0 with the number of 32-bit words, or an error.  An unknown version is answered
+ * with ours. */
 static int cap_header(struct uaddr addr, int32_t *out_pid, uint32_t *out_words) {
     struct __user_cap_header_struct h;
 

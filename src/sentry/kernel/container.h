@@ -3,7 +3,8 @@
  * Containers: what a pid name space, a host name, a root and an init process belong to.
  *
  * Locks: g_tasklist_lock guards the pid table and the process count; `lock` the names.
- * A container is held by its processes and by the control task's list; it is made and forgotten by the control task alone.
+ * A container is held by its processes and by the control task's list; it is made and forgotten by
+ * the control task alone.
  */
 #ifndef MOAT_SENTRY_CONTAINER_H
 #define MOAT_SENTRY_CONTAINER_H
@@ -23,29 +24,30 @@ struct pgrp;
 struct session;
 
 #define CONTAINER_ID_MAX 128u
-#define UTS_LEN 64u
-#define PID_MAX_DEFAULT 32768 /* /proc/sys/kernel/pid_max */
+#define UTS_LEN          64u
+#define PID_MAX_DEFAULT  32768 /* /proc/sys/kernel/pid_max */
 
 struct container {
     struct refcount ref;
-    struct list link;          /* control task's */
-    char id[CONTAINER_ID_MAX]; /* constant */
-    struct spinlock lock;      /* RANK_FS */
+    struct list link;             /* control task's */
+    char id[CONTAINER_ID_MAX];    /* constant */
+    struct spinlock lock;         /* RANK_FS */
     char hostname[UTS_LEN + 1];   /* guarded by lock */
     char domainname[UTS_LEN + 1]; /* guarded by lock */
 
-    struct radix pids;         /* id -> struct pid_slot *; guarded by g_tasklist_lock */
-    int32_t last_pid;          /* guarded by g_tasklist_lock */
-    uint32_t process_count;    /* processes not yet reaped; guarded by g_tasklist_lock */
-    uint32_t thread_count;     /* threads not yet ended; guarded by g_tasklist_lock */
-    struct process *init;      /* NULL before it starts and once it is reaped; guarded by g_tasklist_lock */
-    bool init_dying;           /* no more forks; guarded by g_tasklist_lock */
-    struct waitq gone;         /* woken when a process is reaped */
-    uint64_t forks;            /* since start, for /proc/stat; guarded by g_tasklist_lock */
+    struct radix pids;      /* id -> struct pid_slot *; guarded by g_tasklist_lock */
+    int32_t last_pid;       /* guarded by g_tasklist_lock */
+    uint32_t process_count; /* processes not yet reaped; guarded by g_tasklist_lock */
+    uint32_t thread_count;  /* threads not yet ended; guarded by g_tasklist_lock */
+    struct process
+        *init;         /* NULL before it starts and once it is reaped; guarded by g_tasklist_lock */
+    bool init_dying;   /* no more forks; guarded by g_tasklist_lock */
+    struct waitq gone; /* woken when a process is reaped */
+    uint64_t forks;    /* since start, for /proc/stat; guarded by g_tasklist_lock */
 
-    struct fs_context *fs;     /* root and "/" of its mount name space: where exec processes start */
-    bool paused;               /* atomic */
-    uint32_t state;            /* CONTAINER_*; control task's */
+    struct fs_context *fs; /* root and "/" of its mount name space: where exec processes start */
+    bool paused;           /* atomic */
+    uint32_t state;        /* CONTAINER_*; control task's */
 };
 enum { CONTAINER_CREATED = 1, CONTAINER_RUNNING, CONTAINER_STOPPED };
 
@@ -78,7 +80,8 @@ void container_pause(struct container *c);
 void container_resume(struct container *c);
 
 /* ---- the root file system (kernel/container_root.c) ---- */
-/* Mounts everything a CREATE message asks for and sets c->fs.  0 or -errno with a text for people in message[196]. */
+/* Mounts everything a CREATE message asks for and sets c->fs.  0 or -errno with a text for people
+ * in message[196]. */
 struct container_mount {
     uint32_t kind, flags, export_index;
     const char *target, *fstype, *source, *options; /* kernel strings */
@@ -89,12 +92,13 @@ struct container_root {
     const struct container_mount *mounts;
     uint32_t mount_count;
 };
-/* Makes a path inside the container current is in, directories on the way as needed; mode: type and permissions of the last
- * component.  0 also when it is there already. */
+/* Makes a path inside the container current is in, directories on the way as needed; mode: type and
+ * permissions of the last component.  0 also when it is there already. */
 must_check int container_make_path(const char *target, uint32_t mode);
 /* Exchanges the fs context of the current kernel thread: the old one. */
 struct fs_context *container_enter(struct fs_context *fs);
-must_check int container_root_setup(struct container *c, const struct container_root *root, char message[196]);
+must_check int container_root_setup(struct container *c, const struct container_root *root,
+                                    char message[196]);
 
 /* ---- control channel (kernel/control.c) ---- */
 void control_init(void);

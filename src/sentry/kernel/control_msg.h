@@ -2,8 +2,9 @@
 /*
  * Reading control messages (include/moat/control.h).  Pure.
  *
- * Trust: the peer is moat's own host side, and is not trusted here all the same: a message is private to the caller once it was
- * received; every offset and count is checked against its size before anything is used.
+ * Trust: the peer is moat's own host side, and is not trusted here all the same: a message is
+ * private to the caller once it was received; every offset and count is checked against its size
+ * before anything is used.
  */
 #ifndef MOAT_SENTRY_CONTROL_MSG_H
 #define MOAT_SENTRY_CONTROL_MSG_H

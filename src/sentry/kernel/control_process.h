@@ -2,8 +2,8 @@
 /*
  * Processes made from outside (CREATE, EXEC): what control.c and control_spawn.c share.
  *
- * Life: one reference is the control task's list's, one the new task's until it has begun (or failed), one its process's until
- * that has ended.  State changes wake the control task.
+ * Life: one reference is the control task's list's, one the new task's until it has begun (or
+ * failed), one its process's until that has ended.  State changes wake the control task.
  */
 #ifndef MOAT_SENTRY_CONTROL_PROCESS_H
 #define MOAT_SENTRY_CONTROL_PROCESS_H
@@ -22,7 +22,7 @@ enum control_state {
 
 struct control_process {
     struct refcount ref;
-    struct list link; /* control task's list */
+    struct list link;            /* control task's list */
     struct container *container; /* referenced */
     char exec_id[CONTAINER_ID_MAX];
     bool is_init;
@@ -34,18 +34,19 @@ struct control_process {
     uint32_t argc, envc;
     char *strings;
 
-    uint32_t state;  /* atomic: enum control_state */
-    int error;       /* valid once FAILED */
+    uint32_t state; /* atomic: enum control_state */
+    int error;      /* valid once FAILED */
     char message[CTL_MESSAGE_SIZE];
     struct waitq changed; /* state, go, exited */
-    bool go;         /* atomic: may run user code */
-    bool exited;     /* atomic */
-    bool reported;   /* control task's: the exit event was sent, or is not to be */
-    int32_t status;  /* wait status, valid once exited */
+    bool go;              /* atomic: may run user code */
+    bool exited;          /* atomic */
+    bool reported;        /* control task's: the exit event was sent, or is not to be */
+    int32_t status;       /* wait status, valid once exited */
 };
 
-/* Makes the process of a CREATE or EXEC message in container `c` and waits until its program is loaded.  hfds: its three standard
- * streams, owned from here on.  0 with the list's reference in *out, or -errno with a text in message. */
+/* Makes the process of a CREATE or EXEC message in container `c` and waits until its program is
+ * loaded.  hfds: its three standard streams, owned from here on.  0 with the list's reference in
+ * *out, or -errno with a text in message. */
 must_check int control_spawn(struct container *c, const struct ctl_create *msg, const int *hfds,
                              bool is_init, struct control_process **out,
                              char message[CTL_MESSAGE_SIZE]);

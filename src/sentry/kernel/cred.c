@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Credentials: immutable once published, changed by copying; and what a user has in use.
- * Locks: task->lock guards the pointer of a task for other readers; g_users_lock the table of users.
+ * Locks: task->lock guards the pointer of a task for other readers; g_users_lock the table of
+ * users.
  */
 #include "base/string.h"
 #include "kernel/container.h"
@@ -38,7 +39,7 @@ const struct cred *cred_root(void) {
 static struct user_counts *user_find(struct list *bucket, struct container *c, uint32_t uid) {
     struct user_counts *u;
 
-    list_for_each_entry(u, bucket, link) {
+    list_for_each_entry (u, bucket, link) {
         if (u->uid == uid && u->container == c) {
             ref_get(&u->ref);
             return u;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * User and group ids: setuid(2), setreuid(2), setresuid(2), setfsuid(2), setgroups(2) and what capabilities(7) says under
- * "Effect of user ID changes on capabilities".
+ * User and group ids: setuid(2), setreuid(2), setresuid(2), setfsuid(2), setgroups(2) and what
+ * capabilities(7) says under "Effect of user ID changes on capabilities".
  */
 #include "base/string.h"
 #include "kernel/kmalloc.h"

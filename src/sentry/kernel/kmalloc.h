@@ -8,7 +8,8 @@
 #include "base/radix.h"
 #include "base/types.h"
 
-/* `size` bytes aligned to 16, or NULL.  kzalloc zeroes.  A guest can make these fail: always check. */
+/* `size` bytes aligned to 16, or NULL.  kzalloc zeroes.  A guest can make these fail: always check.
+ */
 must_check void *kmalloc(size_t size);
 must_check void *kzalloc(size_t size);
 /* NULL when count * size overflows or there is no memory; zeroed. */

@@ -220,8 +220,8 @@ static void mutex_lock_slow(struct mutex *m) {
     list_del_init(&w.link);
     spin_unlock(&m->guard);
     if (attempt > 0) {
-        /* As in waiter_granted; but one who never slept took no token, and given one he would go round his loop
-         * for ever while the waiter that he woke never comes to run on this vCPU. */
+        /* As in waiter_granted; but one who never slept took no token, and given one he would go
+         * round his loop for ever while the waiter that he woke never comes to run on this vCPU. */
         task_wake(current);
     }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Numbers: each container's table from id to thread, process, group and session, and walks over it.
- * A number is free again when none of the four uses it, as in Linux (a group keeps its number after its leader).
- * Locks: g_tasklist_lock guards everything here.
+ * A number is free again when none of the four uses it, as in Linux (a group keeps its number after
+ * its leader). Locks: g_tasklist_lock guards everything here.
  */
 #include "kernel/container.h"
 #include "kernel/kmalloc.h"
@@ -11,7 +11,8 @@
 
 #include <linux/errno.h>
 
-/* After a wrap, numbers start here, so that the low ones stay with early processes (Linux: RESERVED_PIDS). */
+/* After a wrap, numbers start here, so that the low ones stay with early processes (Linux:
+ * RESERVED_PIDS). */
 #define PID_WRAP_START 300
 
 struct spinlock g_tasklist_lock = SPINLOCK_INIT(RANK_TASKLIST);
@@ -135,7 +136,7 @@ struct task *thread_next(struct process *p, int32_t tid) {
     struct task *t;
 
     spin_lock(&g_tasklist_lock);
-    list_for_each_entry(t, &p->threads, thread_link) {
+    list_for_each_entry (t, &p->threads, thread_link) {
         if (t->tid >= tid && (best == NULL || t->tid < best->tid)) {
             best = t;
         }

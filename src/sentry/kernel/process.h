@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files that make and end processes (kernel/{process,pid,fork,exit,wait4,session,control}.c, loader/) share.
- * Nobody else needs this header.
+ * What the files that make and end processes
+ * (kernel/{process,pid,fork,exit,wait4,session,control}.c, loader/) share. Nobody else needs this
+ * header.
  */
 #ifndef MOAT_SENTRY_PROCESS_H
 #define MOAT_SENTRY_PROCESS_H
@@ -17,7 +18,8 @@ void process_init(void); /* once, at boot, before the first kthread_start */
 
 /* A process without threads in no tree, one reference; default limits; NULL without memory. */
 must_check struct process *process_alloc(struct container *c);
-/* Root with every capability, referenced; for kernel threads and as base of a container's credentials. */
+/* Root with every capability, referenced; for kernel threads and as base of a container's
+ * credentials. */
 const struct cred *cred_root(void);
 void cred_init(void);
 /* An unshared copy of `old` with one reference, or NULL. */
@@ -25,14 +27,16 @@ must_check struct cred *cred_copy(const struct cred *old);
 
 /* Adds a new thread to its process's list; both locks held. */
 void process_add_thread(struct process *p, struct task *t);
-/* Enters pgrp `g`, leaving the one it was in; g_tasklist_lock held.  Returns the old group for the caller to put
- * (unlocked), or NULL. */
+/* Enters pgrp `g`, leaving the one it was in; g_tasklist_lock held.  Returns the old group for the
+ * caller to put (unlocked), or NULL. */
 must_check struct pgrp *process_join_pgrp(struct process *p, struct pgrp *g);
-/* A new group (and, when `s` is NULL, session) named `id`; joins `p`.  g_tasklist_lock held; 0 or -ENOMEM. */
-must_check int process_new_group(struct process *p, int32_t id, bool new_session, struct pgrp **out_old);
+/* A new group (and, when `s` is NULL, session) named `id`; joins `p`.  g_tasklist_lock held; 0 or
+ * -ENOMEM. */
+must_check int process_new_group(struct process *p, int32_t id, bool new_session,
+                                 struct pgrp **out_old);
 
-/* Takes a zombie out of the tree and the pid table; g_tasklist_lock held.  The caller then drops what is left, unlocked, with
- * process_reaped. */
+/* Takes a zombie out of the tree and the pid table; g_tasklist_lock held.  The caller then drops
+ * what is left, unlocked, with process_reaped. */
 void process_unlink(struct process *p);
 void process_reaped(struct process *p);
 /* A file over a process (kernel/pidfd.c); flags: PIDFD_NONBLOCK. */
@@ -43,21 +47,22 @@ void vfork_done(struct task *t);
 void notify_parent_stop(struct process *p, int code);
 /* g_tasklist_lock held. */
 bool pgrp_is_orphaned_locked(struct pgrp *g, struct process *ignore);
-/* Other threads of the caller's process are gone when this returns 0, and the caller is the leader. */
+/* Other threads of the caller's process are gone when this returns 0, and the caller is the leader.
+ */
 must_check int exec_take_process(struct task *t);
 
-/* Kills every process of the container but `except` (NULL: all), from outside; g_tasklist_lock held. */
+/* Kills every process of the container but `except` (NULL: all), from outside; g_tasklist_lock
+ * held. */
 void container_kill(struct container *c, struct process *except);
 /* What waitid and SIGCHLD say of a wait status: CLD_* and the number. */
 int wait_code(int32_t status, int32_t *out_value);
 
 /*
- * execve from inside the kernel (loader/exec.c), on the task that is to become the program.  `argv` and `envp` are kernel
- * strings.  0, or -errno with the old program (if any) intact.
+ * execve from inside the kernel (loader/exec.c), on the task that is to become the program.  `argv`
+ * and `envp` are kernel strings.  0, or -errno with the old program (if any) intact.
  */
-must_check int kernel_execve(struct task *t, const char *filename, const char *const *argv, uint32_t argc,
-                             const char *const *envp, uint32_t envc);
-
+must_check int kernel_execve(struct task *t, const char *filename, const char *const *argv,
+                             uint32_t argc, const char *const *envp, uint32_t envc);
 
 #define RUSAGE_SIZE 144
 /* Fills a struct rusage of user space (kernel/rlimit.c). */

@@ -10,12 +10,13 @@ struct process;
 
 struct posix_timers {
     struct clock_timer interval[3]; /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
-    struct mutex lock;              /* guards the rest; held while a POSIX timer is looked up and used */
-    struct radix by_id;             /* id + 1 -> struct posix_timer * */
+    struct mutex lock;  /* guards the rest; held while a POSIX timer is looked up and used */
+    struct radix by_id; /* id + 1 -> struct posix_timer * */
     int32_t next_id;
 };
 
-/* The process's timers; makes them if needed (NULL without memory) or only looks (`create` false). */
+/* The process's timers; makes them if needed (NULL without memory) or only looks (`create` false).
+ */
 struct posix_timers *process_timers_get(struct process *p, bool create);
 /* Frees all POSIX timers of the process. */
 void posix_timers_clear(struct posix_timers *pt);

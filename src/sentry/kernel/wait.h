@@ -2,8 +2,9 @@
 /*
  * Blocking and waking.
  *
- * A task sleeps with task_block, which returns at once when a wake token is pending, so that a wake-up between
- * looking at a condition and sleeping is never lost.  The pattern is always the same:
+ * A task sleeps with task_block, which returns at once when a wake token is pending, so that a
+ * wake-up between looking at a condition and sleeping is never lost.  The pattern is always the
+ * same:
  *
  *     struct waiter w;
  *     waiter_init_task(&w, current);
@@ -15,7 +16,8 @@
  *     }
  *     waitq_remove(&w);
  *
- * A waiter may instead carry its own callback (epoll, poll): it runs under the queue's lock and must not block.
+ * A waiter may instead carry its own callback (epoll, poll): it runs under the queue's lock and
+ * must not block.
  */
 #ifndef MOAT_SENTRY_WAIT_H
 #define MOAT_SENTRY_WAIT_H
@@ -36,13 +38,13 @@ struct waitq {
 typedef void waiter_fn(struct waiter *w, uint32_t events);
 
 struct waiter {
-    struct list link;     /* guarded by queue->lock */
-    struct waitq *queue;  /* NULL while on none */
-    struct task *task;    /* whom waiter_wake_task wakes */
-    uint32_t mask;        /* POLL* events of interest; all by default */
-    bool exclusive;       /* waitq_wake_count counts it */
+    struct list link;    /* guarded by queue->lock */
+    struct waitq *queue; /* NULL while on none */
+    struct task *task;   /* whom waiter_wake_task wakes */
+    uint32_t mask;       /* POLL* events of interest; all by default */
+    bool exclusive;      /* waitq_wake_count counts it */
     waiter_fn *fn;
-    void *arg;            /* for fn */
+    void *arg; /* for fn */
 };
 
 void waitq_init(struct waitq *q);
@@ -61,43 +63,49 @@ bool waitq_empty(struct waitq *q);
 enum block_mode {
     BLOCK_INTERRUPTIBLE,   /* any deliverable signal ends it */
     BLOCK_KILLABLE,        /* only a fatal signal does */
-    BLOCK_UNINTERRUPTIBLE, /* nothing but a wake-up or the deadline; for short kernel-internal waits */
+    BLOCK_UNINTERRUPTIBLE, /* nothing but a wake-up or the deadline; for short kernel-internal waits
+                            */
 };
 
 #define NO_DEADLINE UINT64_MAX
 
-/* Sleeps until task_wake (0), CLOCK_MONOTONIC >= deadline_ns (-ETIMEDOUT), or a signal (-EINTR; the caller turns it
- * into -ERESTARTSYS and the like).  Consumes the wake token.  No spinlock may be held. */
+/* Sleeps until task_wake (0), CLOCK_MONOTONIC >= deadline_ns (-ETIMEDOUT), or a signal (-EINTR; the
+ * caller turns it into -ERESTARTSYS and the like).  Consumes the wake token.  No spinlock may be
+ * held. */
 must_check int task_block(uint64_t deadline_ns, enum block_mode mode);
-/* Gives `task` its wake token and makes it runnable on this vCPU if it sleeps.  Any vCPU, under spinlocks. */
+/* Gives `task` its wake token and makes it runnable on this vCPU if it sleeps.  Any vCPU, under
+ * spinlocks. */
 void task_wake(struct task *task);
-/* What a sender of a signal does after it made it pending and set TASK_F_SIGPENDING: ends an interruptible sleep of
- * `task` (with `fatal` a killable one too), or makes user code it runs trap.  Any vCPU, under spinlocks < RANK_TASK. */
+/* What a sender of a signal does after it made it pending and set TASK_F_SIGPENDING: ends an
+ * interruptible sleep of `task` (with `fatal` a killable one too), or makes user code it runs trap.
+ * Any vCPU, under spinlocks < RANK_TASK. */
 void task_interrupt(struct task *task, bool fatal);
 /* Lets other runnable tasks of this vCPU go first. */
 void task_yield(void);
 /* Waits with the pattern above until cond(arg) holds: 0, -EINTR, -ETIMEDOUT. */
-must_check int waitq_wait(struct waitq *q, bool (*cond)(void *arg), void *arg, uint64_t deadline_ns, enum block_mode mode);
+must_check int waitq_wait(struct waitq *q, bool (*cond)(void *arg), void *arg, uint64_t deadline_ns,
+                          enum block_mode mode);
 
-/* ---- timers: one shot, callback on a vCPU, in the vCPU loop, must not block -------------------------------- */
+/* ---- timers: one shot, callback on a vCPU, in the vCPU loop, must not block
+ * -------------------------------- */
 
 struct timer {
     struct rb_node node;  /* in the cpu's tree; guarded by the cpu's timer_lock, as the next two */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC */
     bool armed;
-    uint32_t cpu;         /* atomic: whose tree it is or was in */
+    uint32_t cpu; /* atomic: whose tree it is or was in */
     void (*fn)(struct timer *t);
     void *arg;
 };
 
 void timer_init(struct timer *t, void (*fn)(struct timer *t), void *arg);
-/* (Re)arms on this vCPU; needs no memory.  Also from the callback itself (periodic timers).  The owner of the timer
- * keeps two arms or an arm and a cancel of it from running at the same time. */
+/* (Re)arms on this vCPU; needs no memory.  Also from the callback itself (periodic timers).  The
+ * owner of the timer keeps two arms or an arm and a cancel of it from running at the same time. */
 void timer_arm(struct timer *t, uint64_t deadline_ns);
 /* True when armed and not yet fired; *out_deadline_ns (may be NULL) is when it will. */
 bool timer_pending(struct timer *t, uint64_t *out_deadline_ns);
-/* Disarms; when it returns the callback is not running and will not run (so: not from the callback itself, and not under a
- * lock that the callback takes). */
+/* Disarms; when it returns the callback is not running and will not run (so: not from the callback
+ * itself, and not under a lock that the callback takes). */
 void timer_cancel(struct timer *t);
 
 #endif

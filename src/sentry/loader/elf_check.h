@@ -2,9 +2,9 @@
 /*
  * What an ELF file asks for, checked (elf(5), System V ABI).  Pure: no memory is mapped here.
  *
- * Trust: headers come from files that anyone may have written.  Every sum is checked; what passes satisfies: each segment lies
- * inside [limit_low, limit_high) once the image is placed there, segments ascend without overlap, file and memory agree modulo a
- * page.
+ * Trust: headers come from files that anyone may have written.  Every sum is checked; what passes
+ * satisfies: each segment lies inside [limit_low, limit_high) once the image is placed there,
+ * segments ascend without overlap, file and memory agree modulo a page.
  */
 #ifndef MOAT_SENTRY_ELF_CHECK_H
 #define MOAT_SENTRY_ELF_CHECK_H
@@ -31,7 +31,8 @@ struct elf_plan {
 
 /* The file header.  0 with *out_phdr_size bytes to read at e_phoff, or -ENOEXEC. */
 must_check int elf_check_header(const struct elf64_hdr *h, size_t *out_phdr_size);
-/* The program headers.  limit_low/high bound a file that is not placed (ET_EXEC).  0 or -ENOEXEC / -ENOMEM. */
+/* The program headers.  limit_low/high bound a file that is not placed (ET_EXEC).  0 or -ENOEXEC /
+ * -ENOMEM. */
 must_check int elf_check_segments(const struct elf64_hdr *h, const struct elf64_phdr *ph,
                                   uint64_t limit_low, uint64_t limit_high,
                                   struct elf_plan *out_plan);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * execve in steps (execve(2)): find the file, follow `#!` lines, build a whole new address space beside the old one, and only
- * then trade them.  Everything before loader_commit can fail and leaves the caller as it was.
+ * execve in steps (execve(2)): find the file, follow `#!` lines, build a whole new address space
+ * beside the old one, and only then trade them.  Everything before loader_commit can fail and
+ * leaves the caller as it was.
  */
 #ifndef MOAT_SENTRY_LOADER_H
 #define MOAT_SENTRY_LOADER_H
@@ -19,20 +20,22 @@
 struct exec_args {
     char *buf;
     size_t len, cap;
-    size_t limit;    /* bytes of strings and pointers together */
-    size_t env_off;  /* where the environment begins in buf */
+    size_t limit;   /* bytes of strings and pointers together */
+    size_t env_off; /* where the environment begins in buf */
     uint32_t argc, envc;
 };
 
 struct exec_image {
     struct task *task;
-    struct file *file; /* what is to be loaded now: first the named file, then interpreters of scripts */
+    struct file
+        *file; /* what is to be loaded now: first the named file, then interpreters of scripts */
     char head[EXEC_HEAD_SIZE];
     size_t head_len;
     char *filename; /* as the program is told (AT_EXECFN); owned */
     char comm[TASK_COMM_LEN];
     struct exec_args args;
-    bool path_gone; /* a script could not be opened by its name again: descriptor is close-on-exec */
+    bool
+        path_gone; /* a script could not be opened by its name again: descriptor is close-on-exec */
     struct cred *cred; /* the new credentials; owned until commit */
     bool secure;       /* AT_SECURE */
     bool unreadable;   /* the file may be executed but not read: not dumpable */
@@ -46,7 +49,8 @@ struct exec_image {
 };
 
 /* ---- args.c ---- */
-/* From user space: NULL-terminated arrays of string pointers; each string is copied once.  0, -EFAULT, -E2BIG, -ENOMEM. */
+/* From user space: NULL-terminated arrays of string pointers; each string is copied once.  0,
+ * -EFAULT, -E2BIG, -ENOMEM. */
 must_check int exec_args_from_user(struct exec_args *a, struct uaddr argv, struct uaddr envp);
 must_check int exec_args_from_kernel(struct exec_args *a, const char *const *argv, uint32_t argc,
                                      const char *const *envp, uint32_t envc);
@@ -57,7 +61,8 @@ void exec_args_pop_front(struct exec_args *a);
 void exec_args_free(struct exec_args *a);
 
 /* ---- script.c ---- */
-/* The parts of a `#!` line in `head` (changed in place): *out_arg NULL when there is none.  0 or -ENOEXEC. */
+/* The parts of a `#!` line in `head` (changed in place): *out_arg NULL when there is none.  0 or
+ * -ENOEXEC. */
 must_check int script_parse(char *head, size_t len, char **out_interp, char **out_arg);
 /* Replaces file and arguments by those of the interpreter. */
 must_check int script_load(struct exec_image *img);

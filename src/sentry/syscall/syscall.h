@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * System calls: one row each in arch/x86_64/syscalls.def; prototypes, dispatch, strace text and `moat features` come
- * from there.
+ * System calls: one row each in arch/x86_64/syscalls.def; prototypes, dispatch, strace text and
+ * `moat features` come from there.
  */
 #ifndef MOAT_SENTRY_SYSCALL_H
 #define MOAT_SENTRY_SYSCALL_H
@@ -14,7 +14,8 @@ struct sysargs {
     uint64_t a[6];
 };
 
-/* Returns the result or -errno (or -ERESTART*, see signal.h).  Runs on t's kernel stack, t == current. */
+/* Returns the result or -errno (or -ERESTART*, see signal.h).  Runs on t's kernel stack, t ==
+ * current. */
 typedef int64_t syscall_fn(struct task *t, const struct sysargs *args);
 
 #define SYSCALL(nr, name, flags, support, format, note) syscall_fn sys_##name;

@@ -7,7 +7,8 @@
 
 struct task;
 
-/* Writes the frame and points t->regs at the handler; `mask` is what sigreturn restores.  0 or -EFAULT. */
+/* Writes the frame and points t->regs at the handler; `mask` is what sigreturn restores.  0 or
+ * -EFAULT. */
 must_check int sigframe_setup(struct task *t, int signo, const struct sigaction64 *sa,
                               const struct ksiginfo *info, sigset64 mask);
 /* Bytes of stack a frame can take at most: AT_MINSIGSTKSZ (getauxval(3)). */

@@ -147,7 +147,8 @@ static int proc_lookup(struct inode *dir, struct dentry *dentry) {
     struct proc_node node;
     int err = find_node(proc_node_of(dir), dentry->name, &node);
     if (err != 0) {
-        return err; /* -ENOENT and no negative dentry: nothing can be made here, whatever is tried */
+        return err; /* -ENOENT and no negative dentry: nothing can be made here, whatever is tried
+                     */
     }
     struct inode *inode = make_inode(dir->sb, &node);
     if (inode == NULL) {
