@@ -2,110 +2,45 @@
 /*
  * The dentry cache: (parent, name) -> dentry, positive or negative.
  *
- * The table has a lock a bucket and holds one reference on each dentry in it, so that an unused
- * cached dentry has a count of exactly one; only under the bucket's lock can somebody come by a
- * reference to such a one.  A hashed dentry's name and parent do not change.  Above a limit the
- * shrinker walks the buckets like a clock and drops unused ones that are not pinned.  Names are
- * chosen by guests, so the hash is keyed.
+ * The hash table (dhash.c) has a lock a bucket and holds one reference on each dentry in it, so
+ * that an unused cached dentry has a count of exactly one; only under the bucket's lock can
+ * somebody come by a reference to such a one.  A hashed dentry's name and parent do not change.
+ * Above a limit the shrinker walks the buckets like a clock and drops unused ones that are not
+ * pinned.
  *
  * Locks: bucket (RANK_DCACHE) > dentry->lock (RANK_DENTRY); parent's before child's.
  */
-#include "fs/fsnotify.h"
-#include "fs/internal.h"
-#include "kernel/kmalloc.h"
-#include "kernel/log.h"
 #include "base/hash.h"
 #include "base/string.h"
+#include "fs/dhash.h"
+#include "fs/fsnotify.h"
+#include "kernel/kmalloc.h"
+#include "kernel/log.h"
 
-#define BUCKET_COUNT 16384u /* power of two */
-#define DENTRIES_MAX 65536u /* unpinned ones kept */
-#define SHRINK_BATCH 64u
-#define SHRINK_SCAN  1024u /* buckets looked at in one go */
+#define DENTRIES_MAX 196608u /* unpinned ones kept */
 
-struct bucket {
-    struct spinlock lock;
-    struct list *first; /* NULL-terminated chain: zero memory is an empty table; link.prev is unused
-                           at the front */
-};
-
-static struct bucket g_buckets[BUCKET_COUNT];
 static uint32_t g_dentry_count; /* atomic: dentries that exist and are not pinned */
-static uint32_t g_clock_hand;   /* atomic */
 /* Held by the shrinker and by dentry_prune, so that no superblock goes while a victim of it is on
  * its way out. */
 static struct mutex g_shrink_mutex;
 
 void dcache_init(void) {
     mutex_init(&g_shrink_mutex);
-    uint64_t key[2];
-    hal_random(key, sizeof(key));
-    hash_seed(key[0], key[1]);
+    dhash_init();
 }
 
 uint64_t dentry_name_hash(const char *name, size_t len) {
-    return hash_bytes(name, len);
-}
-
-static inline struct bucket *bucket_of(const struct dentry *parent, uint64_t hash) {
-    /* The name's hash is keyed, so a cheap mix of the parent is enough. */
-    uint64_t h = hash + ((uintptr_t)parent >> 5) * 0x9e3779b97f4a7c15ull;
-    return &g_buckets[(h ^ (h >> 32)) & (BUCKET_COUNT - 1)];
-}
-
-static inline void bucket_lock(struct bucket *b) {
-    if (unlikely(b->lock.rank != RANK_DCACHE)) {
-        b->lock.rank = RANK_DCACHE; /* first use; everybody writes the same */
-    }
-    spin_lock(&b->lock);
-}
-
-static inline void chain_add(struct bucket *b, struct list *link) {
-    link->prev = NULL;
-    link->next = b->first;
-    if (b->first != NULL) {
-        b->first->prev = link;
-    }
-    b->first = link;
-}
-
-static inline void chain_del(struct bucket *b, struct list *link) {
-    if (link->prev != NULL) {
-        link->prev->next = link->next;
-    } else {
-        b->first = link->next;
-    }
-    if (link->next != NULL) {
-        link->next->prev = link->prev;
-    }
-    link->prev = link->next = NULL;
-}
-
-static inline bool dentry_matches(const struct dentry *d, const struct dentry *parent,
-                                  const char *name, size_t len, uint64_t hash) {
-    return d->hash == hash && d->parent == parent && d->name_len == len &&
-           memcmp(d->name, name, len) == 0;
-}
-
-static struct dentry *chain_find(const struct bucket *b, const struct dentry *parent,
-                                 const char *name, size_t len, uint64_t hash) {
-    for (struct list *l = b->first; l != NULL; l = l->next) {
-        struct dentry *d = list_entry(l, struct dentry, hash_link);
-        if (dentry_matches(d, parent, name, len, hash)) {
-            return d;
-        }
-    }
-    return NULL;
+    return hash_bytes(name, len); /* keyed: names are chosen by guests */
 }
 
 struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len, uint64_t hash) {
-    struct bucket *b = bucket_of(parent, hash);
-    bucket_lock(b);
-    struct dentry *d = chain_find(b, parent, name, len, hash);
+    struct dhash_bucket *b = dhash_lock(parent, hash);
+    struct dentry *d = dhash_find(b, parent, name, len, hash, NULL);
     if (d != NULL) {
         dentry_get(d);
         d->used = true;
     }
-    spin_unlock(&b->lock);
+    dhash_unlock(b);
     return d;
 }
 
@@ -227,48 +162,11 @@ void dentry_set_inode(struct dentry *d, struct inode *inode) {
     spin_unlock(&d->lock);
 }
 
-/* ---- shrinking ---- */
-
-/* Takes unused dentries out of one bucket into `victims` (chained by hash_link.next). */
-static uint32_t bucket_reap(struct bucket *b, struct list **victims) {
-    uint32_t taken = 0;
-    if (atomic_load_relaxed(&b->first) == NULL) {
-        return 0;
-    }
-    bucket_lock(b);
-    struct list *next;
-    for (struct list *l = b->first; l != NULL; l = next) {
-        struct dentry *d = list_entry(l, struct dentry, hash_link);
-        next = l->next;
-        if ((d->flags & DENTRY_PINNED) != 0 || atomic_load_relaxed(&d->ref.n) != 1) {
-            continue;
-        }
-        if (d->used) {
-            d->used = false;
-            continue;
-        }
-        chain_del(b, l); /* the table's reference is now ours alone */
-        spin_lock(&d->lock);
-        d->flags &= ~DENTRY_HASHED;
-        spin_unlock(&d->lock);
-        l->next = *victims;
-        *victims = l;
-        taken++;
-    }
-    spin_unlock(&b->lock);
-    return taken;
-}
-
 static void dcache_shrink(void) {
-    struct list *victims = NULL;
-    uint32_t taken = 0;
     if (!mutex_trylock(&g_shrink_mutex)) {
         return;
     }
-    for (uint32_t i = 0; i < SHRINK_SCAN && taken < SHRINK_BATCH; i++) {
-        uint32_t at = atomic_fetch_add(&g_clock_hand, 1u) & (BUCKET_COUNT - 1);
-        taken += bucket_reap(&g_buckets[at], &victims);
-    }
+    struct list *victims = dhash_reap();
     while (victims != NULL) {
         struct dentry *d = list_entry(victims, struct dentry, hash_link);
         victims = victims->next;
@@ -280,23 +178,44 @@ static void dcache_shrink(void) {
 
 /* ---- hashing ---- */
 
+/* The bucket of `d`, locked.  Whoever gives it another place unhashes it first, so that a hashed
+ * one stays where it is while the lock is held. */
+static struct dhash_bucket *bucket_lock(struct dentry *d) {
+    for (;;) {
+        struct dentry *parent = atomic_load_relaxed(&d->parent);
+        uint64_t hash = atomic_load_relaxed(&d->hash);
+        struct dhash_bucket *b = dhash_lock(parent, hash);
+        if (likely(d->parent == parent && d->hash == hash)) {
+            return b;
+        }
+        dhash_unlock(b);
+    }
+}
+
+static void hashed_set(struct dentry *d, bool on) {
+    spin_lock(&d->lock);
+    d->flags = on ? d->flags | DENTRY_HASHED : d->flags & ~DENTRY_HASHED;
+    spin_unlock(&d->lock);
+}
+
 struct dentry *dentry_hash_unique(struct dentry *d) {
-    struct bucket *b = bucket_of(d->parent, d->hash);
+    uint32_t seen = 0;
     struct dentry *old = NULL;
-    bucket_lock(b);
+    struct dhash_bucket *b = bucket_lock(d);
     if ((d->flags & DENTRY_HASHED) == 0) {
-        old = chain_find(b, d->parent, d->name, d->name_len, d->hash);
+        old = dhash_find(b, d->parent, d->name, d->name_len, d->hash, &seen);
         if (old != NULL) {
             dentry_get(old);
         } else {
             dentry_get(d);
-            chain_add(b, &d->hash_link);
-            spin_lock(&d->lock);
-            d->flags |= DENTRY_HASHED;
-            spin_unlock(&d->lock);
+            dhash_add(b, d);
+            hashed_set(d, true);
         }
     }
-    spin_unlock(&b->lock);
+    dhash_unlock(b);
+    if (unlikely(seen >= DHASH_LONG_CHAIN)) {
+        dhash_grow();
+    }
     if (unlikely(atomic_load_relaxed(&g_dentry_count) > DENTRIES_MAX)) {
         dcache_shrink();
     }
@@ -315,17 +234,13 @@ void dentry_hash(struct dentry *d) {
 
 /* Unhashes; true when the table's reference fell to the caller. */
 static bool dentry_unhash(struct dentry *d) {
-    bool was = false;
-    struct bucket *b = bucket_of(d->parent, d->hash);
-    bucket_lock(b);
-    if ((d->flags & DENTRY_HASHED) != 0) {
-        chain_del(b, &d->hash_link);
-        spin_lock(&d->lock);
-        d->flags &= ~DENTRY_HASHED;
-        spin_unlock(&d->lock);
-        was = true;
+    struct dhash_bucket *b = bucket_lock(d);
+    bool was = (d->flags & DENTRY_HASHED) != 0;
+    if (was) {
+        dhash_del(b, d);
+        hashed_set(d, false);
     }
-    spin_unlock(&b->lock);
+    dhash_unlock(b);
     return was;
 }
 
@@ -407,12 +322,11 @@ void dentry_prune(struct dentry *root) {
 /* The name is gone and nobody else looks at the dentry: makes it a negative one, true.  Pinned ones
  * are worth nothing then. */
 static bool turn_negative(struct dentry *d) {
-    struct bucket *b = bucket_of(d->parent, d->hash);
     struct inode *inode = NULL;
     if ((d->flags & DENTRY_PINNED) != 0 || d->private != NULL || !d->sb->dcache_stable) {
         return false;
     }
-    bucket_lock(b);
+    struct dhash_bucket *b = bucket_lock(d);
     /* The table's reference and the caller's. */
     if ((d->flags & DENTRY_HASHED) != 0 && atomic_load(&d->ref.n) == 2) {
         spin_lock(&d->lock);
@@ -421,7 +335,7 @@ static bool turn_negative(struct dentry *d) {
         d->flags &= ~DENTRY_DELETED;
         spin_unlock(&d->lock);
     }
-    spin_unlock(&b->lock);
+    dhash_unlock(b);
     bool turned = inode != NULL;
     name_iput(inode);
     return turned;
