@@ -156,7 +156,7 @@ static int proc_lookup(struct inode *dir, struct dentry *dentry) {
     }
     if (!node_valid(inode)) {
         inode_put(inode);
-        return -ENOENT;
+        return proc_node_of(dir)->pid != 0 ? -ESRCH : -ENOENT;
     }
     dentry_set_inode(dentry, inode);
     return 0;
