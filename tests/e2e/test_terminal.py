@@ -95,7 +95,7 @@ class Terminal(unittest.TestCase):
     def test_window_size(self):
         s = self.bash()
         s.send("trap 'stty size' WINCH; stty size\n")
-        s.expect(r"24 80\r\n")
+        s.expect(r"24 80\r\n\$ ")  # the shell is in the foreground again
         s.resize(50, 132)
         for _ in range(100):  # the shell runs a trap when it has read a line
             s.send("\n")
@@ -139,6 +139,17 @@ class Terminal(unittest.TestCase):
         s = self.bash()
         os.kill(s.pid, signal.SIGHUP)
         self.assertNotEqual(s.wait(), 0)
+
+    def test_all_output_arrives(self):
+        for _ in range(5):
+            s = Session("seq", "1", "30000")
+            s.expect(r"\b30000\r\n")
+            self.assertEqual(s.wait(), 0)
+
+    def test_terminal_in_terminal(self):
+        s = Session("script", "-qc", "tty; stty size; exit 3", "/dev/null")
+        s.expect(r"/dev/pts/1\r\n24 80\r\n")
+        self.assertEqual(s.wait(), 0)
 
     def test_terminal_is_restored(self):
         pid, fd = pty.fork()

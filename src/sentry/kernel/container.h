@@ -104,8 +104,10 @@ must_check int container_root_setup(struct container *c, const struct container_
 void control_init(void);
 /* sentry_host_event(HAL_COOKIE_CONTROL). */
 void control_event(void);
-/* A process with process->control set is gone, with this wait status. */
 struct control_process;
+/* A process with process->control set has closed its files and is about to end: waits for its console.  May sleep. */
+void control_process_ending(struct control_process *cp);
+/* It is gone, with this wait status. */
 void control_process_exited(struct control_process *cp, int32_t status);
 
 #endif

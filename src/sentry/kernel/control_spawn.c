@@ -43,6 +43,12 @@ static void set_state(struct control_process *cp, enum control_state state) {
     waitq_wake(&cp->changed, UINT32_MAX);
 }
 
+void control_process_ending(struct control_process *cp) {
+    if (cp->tty != NULL) {
+        tty_console_drain(cp->tty);
+    }
+}
+
 void control_process_exited(struct control_process *cp, int32_t status) {
     cp->status = status;
     atomic_store(&cp->exited, true);

@@ -314,6 +314,9 @@ static void last_thread(struct process *p) {
     bool is_init = p->container->init == p;
     spin_unlock(&g_tasklist_lock);
     process_timers_exit(p);
+    if (p->control != NULL) {
+        control_process_ending(p->control);
+    }
     if (session_leader) {
         tty_session_leader_exit(p);
     }

@@ -21,6 +21,8 @@
 #include <asm-generic/poll.h>
 #include <linux/stat.h>
 
+#define DRAIN_PATIENCE_NS (2 * NSEC_PER_SEC) /* without a byte taken, before output is given up */
+
 struct console {
     struct tty *tty; /* referenced */
     struct host_watch in, out;
@@ -89,7 +91,11 @@ static bool pump_out(struct console *c) {
         c->out_off = 0;
         c->out_len = ring_take(&c->tty->ld.out, c->out_buf, sizeof(c->out_buf));
         ldisc_echo_flush(&c->tty->ld);
+        c->tty->pump_holds = c->out_len != 0;
         tty_unlock(c->tty, c->out_len != 0 ? TTY_SLAVE_OUT : 0);
+        if (c->out_len == 0) {
+            waitq_wake(&c->tty->drained, UINT32_MAX);
+        }
     }
     if (c->out_off == c->out_len) {
         return false;
@@ -101,6 +107,7 @@ static bool pump_out(struct console *c) {
         }
         if (n >= 0) {
             c->out_off += (size_t)n;
+            (void)atomic_fetch_add(&c->tty->pumped, (uint64_t)n);
             return n != 0;
         }
         c->out_broken = true;
@@ -133,6 +140,10 @@ static void arm(struct console *c) {
 }
 
 static void console_free(struct console *c) {
+    tty_lock(c->tty);
+    c->tty->pump_holds = false;
+    tty_unlock(c->tty, 0);
+    waitq_wake(&c->tty->drained, UINT32_MAX);
     host_watch_remove(&c->in);
     host_watch_remove(&c->out);
     hal_file_close(c->in_hfd);
@@ -143,6 +154,24 @@ static void console_free(struct console *c) {
     tty_hangup(c->tty);
     tty_put(c->tty);
     kfree(c);
+}
+
+static bool is_drained(void *arg) {
+    struct tty *tty = arg;
+    tty_lock(tty);
+    bool drained = tty->hung_up || (!tty->pump_holds && ring_len(&tty->ld.out) == 0);
+    tty_unlock(tty, 0);
+    return drained;
+}
+
+void tty_console_drain(struct tty *tty) {
+    uint64_t before;
+    int err;
+    do {
+        uint64_t deadline = hal_clock_ns(HAL_CLOCK_MONOTONIC) + DRAIN_PATIENCE_NS;
+        before = atomic_load(&tty->pumped);
+        err = waitq_wait(&tty->drained, is_drained, tty, deadline, BLOCK_UNINTERRUPTIBLE);
+    } while (err == -ETIMEDOUT && atomic_load(&tty->pumped) != before);
 }
 
 static void console_main(void *arg) {

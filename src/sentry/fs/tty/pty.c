@@ -35,6 +35,7 @@ struct tty *tty_alloc(struct devpts *devpts, uint32_t index) {
     spin_init(&tty->lock, RANK_FILE);
     waitq_init(&tty->slave_wait);
     waitq_init(&tty->master_wait);
+    waitq_init(&tty->drained);
     tty->index = index;
     tty->locked = true;
     tty->devpts = devpts;
@@ -133,6 +134,7 @@ void tty_hangup(struct tty *tty) {
     ring_clear(&tty->in);
     ring_clear(&tty->ld.out);
     tty_unlock(tty, TTY_HANGUP);
+    waitq_wake(&tty->drained, UINT32_MAX);
     tty_hangup_session(tty);
 }
 

@@ -51,6 +51,9 @@ struct tty {
     bool packet;           /* TIOCPKT */
     uint32_t packet_notes; /* LDISC_* not yet read by a packet-mode master */
     struct waitq slave_wait, master_wait;
+    bool pump_holds;      /* the console pump took output that the host has not got yet */
+    uint64_t pumped;      /* bytes the host got */
+    struct waitq drained; /* tty_console_drain sleeps here */
 
     struct session *session; /* weak: cleared when the session gives it up; guarded by g_tty_lock */
     struct pgrp *fg;         /* referenced; guarded by g_tty_lock */

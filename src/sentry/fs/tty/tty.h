@@ -21,6 +21,9 @@ struct session;
  */
 must_check int tty_container_console(int in_hfd, int out_hfd, uint16_t rows, uint16_t cols,
                                      struct file **out_slave, struct tty **out_tty);
+/* Waits until the host has got everything written to a container's console so far, as long as it
+ * goes on taking it.  For the exit of the process that a peer waits for.  May sleep. */
+void tty_console_drain(struct tty *tty);
 /* Sets the window size; SIGWINCH to the foreground group when it changed. */
 void tty_set_winsize(struct tty *tty, uint16_t rows, uint16_t cols, uint16_t xpixel,
                      uint16_t ypixel);
