@@ -246,7 +246,7 @@ int lifecycle_delete(const char *root, const char *id, bool force, struct err *e
     struct err missing = {0};
     int dir_fd = -1;
     int e = state_find(root, id, &state, &dir_fd, &missing);
-    cleanup_fd int dir = dir_fd;
+    cleanup_fd_fn(&dir_fd);
     if (e == -ENOENT && force && strstr(missing.msg, "does not exist") != NULL) {
         return 0; /* as runc: forced removal of what is gone is no failure */
     }

