@@ -54,8 +54,8 @@ int host_memory_init(const struct moat_boot *boot) {
     if (sysinfo(&si) != 0) {
         return -errno;
     }
-    uint64_t size = MIN(
-        ALIGN_UP((uint64_t)si.totalram * si.mem_unit * MEMORY_FACTOR, (uint64_t)GIB), MEMORY_MAX);
+    uint64_t ram = (uint64_t)si.totalram * si.mem_unit;
+    uint64_t size = MIN(ALIGN_UP(ram * MEMORY_FACTOR, (uint64_t)GIB), MEMORY_MAX);
     g_memory_fd = memory_file(boot->memory_dir_fd);
     if (g_memory_fd < 0 || ftruncate(g_memory_fd, (off_t)size) != 0) {
         return -errno;
@@ -77,7 +77,8 @@ int host_memory_init(const struct moat_boot *boot) {
         .window_count = WINDOW_SPACE / PAGE_SIZE,
         .heap = heap,
         .heap_size = HEAP_SPACE,
-        .limit_bytes = boot->memory_limit,
+        /* Frames are address space and more than there is memory; programs size themselves by this. */
+        .limit_bytes = boot->memory_limit != 0 ? MIN(boot->memory_limit, ram) : ram,
     };
     host_window_init(base + size, WINDOW_SPACE);
     return 0;
