@@ -29,8 +29,8 @@ struct hal_memory {
     uint64_t window_count; /* frames of window space */
     char *heap;
     size_t heap_size;
-    uint64_t limit_bytes; /* what the user allowed the guest to use, 0: no limit (for sysinfo,
-                             meminfo) */
+    uint64_t limit_bytes; /* what the guest may use: the user's limit, else the machine's memory; 0:
+                             no limit */
 };
 
 const struct hal_memory *hal_memory(void);
