@@ -77,7 +77,8 @@ int host_memory_init(const struct moat_boot *boot) {
         .window_count = WINDOW_SPACE / PAGE_SIZE,
         .heap = heap,
         .heap_size = HEAP_SPACE,
-        /* Frames are address space and more than there is memory; programs size themselves by this. */
+        /* Frames are address space and more than there is memory; programs size themselves by this.
+         */
         .limit_bytes = boot->memory_limit != 0 ? MIN(boot->memory_limit, ram) : ram,
     };
     host_window_init(base + size, WINDOW_SPACE);

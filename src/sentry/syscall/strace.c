@@ -121,26 +121,64 @@ static void add_call(struct text *x, const char *name, const char *format,
     add(x, ")");
 }
 
-static const char *error_name(int64_t error) {
-    switch (error) {
-#define NAME(e)                                                                                    \
-    case e:                                                                                        \
-        return #e;
-        NAME(EPERM)
-        NAME(ENOENT)
-        NAME(ESRCH) NAME(EINTR) NAME(EIO) NAME(ENXIO) NAME(E2BIG) NAME(ENOEXEC) NAME(EBADF)
-            NAME(ECHILD) NAME(EAGAIN) NAME(ENOMEM) NAME(EACCES) NAME(EFAULT) NAME(EBUSY)
-                NAME(EEXIST) NAME(EXDEV) NAME(ENODEV) NAME(ENOTDIR) NAME(EISDIR) NAME(EINVAL)
-                    NAME(ENFILE) NAME(EMFILE) NAME(ENOTTY) NAME(EFBIG) NAME(ENOSPC) NAME(ESPIPE)
-                        NAME(EROFS) NAME(EMLINK) NAME(EPIPE) NAME(ERANGE) NAME(ENAMETOOLONG)
-                            NAME(ENOSYS) NAME(ENOTEMPTY) NAME(ELOOP) NAME(ENODATA) NAME(EOVERFLOW)
-                                NAME(ENOTSOCK) NAME(EOPNOTSUPP) NAME(EAFNOSUPPORT)
-                                    NAME(ECONNREFUSED) NAME(ENOTCONN) NAME(ETIMEDOUT)
-                                        NAME(EINPROGRESS) NAME(ERESTARTSYS) NAME(ERESTARTNOINTR)
-                                            NAME(ERESTARTNOHAND) NAME(ERESTART_RESTARTBLOCK)
+#define NAME(e) [e] = #e
+static const char *const g_error_names[] = {
+    NAME(EPERM),
+    NAME(ENOENT),
+    NAME(ESRCH),
+    NAME(EINTR),
+    NAME(EIO),
+    NAME(ENXIO),
+    NAME(E2BIG),
+    NAME(ENOEXEC),
+    NAME(EBADF),
+    NAME(ECHILD),
+    NAME(EAGAIN),
+    NAME(ENOMEM),
+    NAME(EACCES),
+    NAME(EFAULT),
+    NAME(EBUSY),
+    NAME(EEXIST),
+    NAME(EXDEV),
+    NAME(ENODEV),
+    NAME(ENOTDIR),
+    NAME(EISDIR),
+    NAME(EINVAL),
+    NAME(ENFILE),
+    NAME(EMFILE),
+    NAME(ENOTTY),
+    NAME(EFBIG),
+    NAME(ENOSPC),
+    NAME(ESPIPE),
+    NAME(EROFS),
+    NAME(EMLINK),
+    NAME(EPIPE),
+    NAME(ERANGE),
+    NAME(ENAMETOOLONG),
+    NAME(ENOSYS),
+    NAME(ENOTEMPTY),
+    NAME(ELOOP),
+    NAME(ENODATA),
+    NAME(EOVERFLOW),
+    NAME(ENOTSOCK),
+    NAME(EOPNOTSUPP),
+    NAME(EAFNOSUPPORT),
+    NAME(EADDRINUSE),
+    NAME(EISCONN),
+    NAME(ECONNREFUSED),
+    NAME(ENOTCONN),
+    NAME(ETIMEDOUT),
+    NAME(EINPROGRESS),
+    NAME(EALREADY),
+    NAME(ERESTARTSYS),
+    NAME(ERESTARTNOINTR),
+    NAME(ERESTARTNOHAND),
+    NAME(ERESTART_RESTARTBLOCK),
+};
 #undef NAME
-                                                default : return NULL;
-    }
+
+static const char *error_name(int64_t error) {
+    return error < (int64_t)ARRAY_COUNT(g_error_names) ? g_error_names[error] : NULL;
 }
 
 static void add_result(struct text *x, const char *name, int64_t result) {
