@@ -53,8 +53,11 @@ static bool matches(const struct process *child, const struct wait_query *q) {
 }
 
 static void fill_who(struct process *child, struct wait_news *news) {
+    const struct cred *c = task_cred_get(child->leader); /* there until the child is reaped */
+
     news->pid = child->pid;
-    news->uid = child->leader != NULL ? child->leader->cred->uid : 0;
+    news->uid = c->uid;
+    cred_put(c);
 }
 
 /* What the children of a reaped child used counts for the parent too (getrusage(2),
