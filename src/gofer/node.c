@@ -31,15 +31,18 @@ struct node_table {
 struct node_key node_key_of(const struct statx *stx, uint32_t export_index) {
     return (struct node_key){
         .mnt = stx->stx_mnt_id,
-        .export_index = export_index,
         .dev = ((uint64_t)stx->stx_dev_major << 32) | stx->stx_dev_minor,
         .ino = stx->stx_ino,
+        .born_sec = stx->stx_btime.tv_sec, /* 0 where the file system does not say */
+        .born_nsec = stx->stx_btime.tv_nsec,
+        .export_index = export_index,
+        .type = stx->stx_mode & S_IFMT,
     };
 }
 
-static bool key_equal(const struct node_key *a, const struct node_key *b) {
-    return a->ino == b->ino && a->dev == b->dev && a->mnt == b->mnt &&
-           a->export_index == b->export_index;
+bool node_key_equal(const struct node_key *a, const struct node_key *b) {
+    return a->ino == b->ino && a->dev == b->dev && a->mnt == b->mnt && a->born_sec == b->born_sec &&
+           a->born_nsec == b->born_nsec && a->export_index == b->export_index && a->type == b->type;
 }
 
 static uint32_t key_hash(const struct node_key *key, uint32_t size) {
@@ -125,7 +128,7 @@ static void grow_hash(struct node_table *t) {
 
 static struct node *find_key(struct node_table *t, const struct node_key *key) {
     struct node *n = t->hash[key_hash(key, t->hash_size)];
-    while (n != NULL && !key_equal(&n->key, key)) {
+    while (n != NULL && !node_key_equal(&n->key, key)) {
         n = n->hash_next;
     }
     return n;
@@ -146,8 +149,8 @@ static int take_index(struct node_table *t, uint32_t *out_index) {
     return 0;
 }
 
-static int node_new_at(struct node_table *t, const struct node_key *key, uint16_t mode,
-                       uint32_t index, struct node **out_node) {
+static int node_new_at(struct node_table *t, const struct node_key *key, uint32_t index,
+                       struct node **out_node) {
     struct node *n = calloc(1, sizeof(*n));
     if (n == NULL) {
         return -ENOMEM;
@@ -155,7 +158,7 @@ static int node_new_at(struct node_table *t, const struct node_key *key, uint16_
     n->index = index;
     n->id = ((uint64_t)t->generations[index] << 32) | (index + 1);
     n->key = *key;
-    n->type = mode & S_IFMT;
+    n->type = (uint16_t)key->type;
     n->fd = -1;
     list_init(&n->lru);
     t->by_index[index] = n;
@@ -169,12 +172,11 @@ static int node_new_at(struct node_table *t, const struct node_key *key, uint16_
     return 0;
 }
 
-static int node_new(struct node_table *t, const struct node_key *key, uint16_t mode,
-                    struct node **out_node) {
+static int node_new(struct node_table *t, const struct node_key *key, struct node **out_node) {
     uint32_t index;
     int err = take_index(t, &index);
     if (err == 0) {
-        err = node_new_at(t, key, mode, index, out_node);
+        err = node_new_at(t, key, index, out_node);
         if (err != 0) {
             t->free_indices[t->free_count++] = index;
         }
@@ -225,7 +227,7 @@ static void node_release(struct node_table *t, struct node *n) {
 int node_add_root(struct node_table *t, uint32_t export_index, int fd, const struct statx *stx) {
     struct node_key key = node_key_of(stx, export_index);
     struct node *n;
-    int err = node_new_at(t, &key, stx->stx_mode, export_index, &n);
+    int err = node_new_at(t, &key, export_index, &n);
     if (err != 0) {
         return err;
     }
@@ -290,14 +292,12 @@ int node_lookup(struct node_table *t, struct node *dir, const char *name, const 
     struct node *n = find_key(t, &key);
     int err = 0;
     if (n == NULL) {
-        err = node_new(t, &key, stx->stx_mode, &n);
+        err = node_new(t, &key, &n);
         if (err != 0) {
             return err;
         }
     } else if (node_is_root(n)) {
         return -ELOOP; /* the export's root inside itself */
-    } else if (n->type != (stx->stx_mode & S_IFMT)) {
-        return -ESTALE; /* the inode number was used again; the client will forget the old one */
     }
     err = set_name(t, n, dir, name);
     if (err != 0) {
@@ -324,7 +324,7 @@ static bool fd_is(int fd, const struct node *n) {
         return false;
     }
     struct node_key key = node_key_of(&stx, n->key.export_index);
-    return key_equal(&key, &n->key) && (stx.stx_mode & S_IFMT) == n->type;
+    return node_key_equal(&key, &n->key);
 }
 
 /* Opens n below its parent, whose descriptor is open. */

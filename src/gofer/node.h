@@ -14,11 +14,16 @@
 #include "base/list.h"
 #include "gofer.h"
 
-/* Exports are kept apart even where they show the same mount, as on hosts where we may not clone
- * it. */
+/*
+ * Exports are kept apart even where they show the same mount, as on hosts where we may not clone
+ * it.  Type and time of birth tell a file from an earlier one whose inode number it got.
+ */
 struct node_key {
     uint64_t mnt, dev, ino;
+    int64_t born_sec;
+    uint32_t born_nsec;
     uint32_t export_index;
+    uint32_t type; /* S_IFMT bits */
 };
 
 struct node {
@@ -63,6 +68,7 @@ void node_moved(struct node_table *t, struct node *dir, const char *name,
 /* Closes descriptors above the limit; called between requests. */
 void node_trim(struct node_table *t);
 
+bool node_key_equal(const struct node_key *a, const struct node_key *b);
 struct node_key node_key_of(const struct statx *stx, uint32_t export_index);
 /* statx of a child by name, never following; of an open descriptor with name "". */
 must_check int node_stat_at(int dir_fd, const char *name, struct statx *out_stx);

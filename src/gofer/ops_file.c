@@ -18,8 +18,7 @@ static int check_identity(const struct node *n, int fd) {
         return err;
     }
     struct node_key key = node_key_of(&stx, n->key.export_index);
-    bool same = key.ino == n->key.ino && key.dev == n->key.dev && key.mnt == n->key.mnt;
-    return same && S_ISREG(stx.stx_mode) ? 0 : -ESTALE;
+    return node_key_equal(&key, &n->key) && S_ISREG(stx.stx_mode) ? 0 : -ESTALE;
 }
 
 int open_regular(struct gofer *g, struct node *n, int flags) {

@@ -287,8 +287,8 @@ static int open_tmpfile(int dirfd, const char *name, uint32_t flags, uint32_t mo
     return err;
 }
 
-int vfs_open(int dirfd, const char *name, uint32_t flags, uint32_t mode, uint32_t resolve,
-             struct file **out_file) {
+static int open_once(int dirfd, const char *name, uint32_t flags, uint32_t mode, uint32_t resolve,
+                     struct file **out_file) {
     struct walk w;
     bool created = false;
     if ((flags & O_PATH) != 0) {
@@ -317,5 +317,16 @@ int vfs_open(int dirfd, const char *name, uint32_t flags, uint32_t mode, uint32_
         err = open_checked(&w.path, flags, created, out_file);
     }
     walk_end(&w);
+    return err;
+}
+
+int vfs_open(int dirfd, const char *name, uint32_t flags, uint32_t mode, uint32_t resolve,
+             struct file **out_file) {
+    int err = open_once(dirfd, name, flags, mode, resolve, out_file);
+    if (unlikely(err == -ESTALE)) {
+        /* The file behind a remote filesystem's name is another one by now, and the name was
+         * dropped from the cache. */
+        err = open_once(dirfd, name, flags, mode, resolve, out_file);
+    }
     return err;
 }

@@ -122,8 +122,8 @@ static int rename_locked(const struct rename *r) {
     if (lock_victim) {
         rw_write_lock(&victim->rw);
     }
-    int err = dir->ops->rename(dir, r->old, r->new_dir->inode, r->new_,
-                               r->flags & ~(uint32_t)RENAME_WHITEOUT);
+    /* A filesystem that has no whiteouts refuses the flag; we make the whiteout ourselves below. */
+    int err = dir->ops->rename(dir, r->old, r->new_dir->inode, r->new_, r->flags);
     if (err == 0) {
         dentry_replace(r->old, r->new_, exchange);
     }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "hal.h"
+#include "tests/seam/fs/kfs.h"
 
 #define FRAMES  (1ull << 18)
 #define WINDOWS 4096u
@@ -81,6 +82,25 @@ uint64_t hal_clock_ns(enum hal_clock clock) {
 
 void hal_random(void *buf, size_t len) {
     (void)!getrandom(buf, len, 0);
+}
+
+/* ---- messages: counted on their way to the real channel (ld --wrap) ---- */
+
+static uint64_t g_messages;
+
+int64_t __real_hal_gofer_call(uint32_t chan, const struct hal_seg *req, size_t req_count,
+                              void *reply, size_t reply_max, int *out_hfd);
+int64_t __wrap_hal_gofer_call(uint32_t chan, const struct hal_seg *req, size_t req_count,
+                              void *reply, size_t reply_max, int *out_hfd);
+
+int64_t __wrap_hal_gofer_call(uint32_t chan, const struct hal_seg *req, size_t req_count,
+                              void *reply, size_t reply_max, int *out_hfd) {
+    g_messages++;
+    return __real_hal_gofer_call(chan, req, req_count, reply, reply_max, out_hfd);
+}
+
+uint64_t kfs_messages(void) {
+    return g_messages;
 }
 
 /* ---- donated files ---- */

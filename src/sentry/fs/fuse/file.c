@@ -24,6 +24,9 @@ static int fuse_open(struct inode *inode, struct file *file) {
     if (err == -ESTALE && fuse_renew(file->path.dentry) == 0) {
         err = fuse_data_get(inode, write, &d);
     }
+    if (err == -ESTALE) {
+        dentry_drop(file->path.dentry); /* the name means another file now: look it up anew */
+    }
     if (err == 0) {
         file->private = d;
     }

@@ -139,7 +139,9 @@ static int look_again(struct dentry *dentry, struct fuse_entry_out *out) {
                              .reply_min = sizeof(reply.body)};
     int64_t got = fuse_call(fuse_conn_of(dentry->sb), &call);
     dentry_put(parent);
-    *out = reply.body;
+    if (got >= 0) {
+        *out = reply.body;
+    }
     return got < 0 ? (int)got : 0;
 }
 

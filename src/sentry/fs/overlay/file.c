@@ -39,6 +39,9 @@ static int ovl_open(struct inode *inode, struct file *file) {
     if (err == 0) {
         err = open_real(inode, file->flags, &of->real);
     }
+    if (err == -ESTALE) {
+        dentry_drop(file->path.dentry); /* as the lower layer did */
+    }
     if (err != 0) {
         kfree(of);
         return err;
