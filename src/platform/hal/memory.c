@@ -34,10 +34,12 @@ void *host_reserve(size_t size) {
     return p == MAP_FAILED ? NULL : p;
 }
 
+/* The directory is not kept: the Sentry holds none. */
 static int memory_file(int dir_fd) {
     int fd = -1;
     if (dir_fd >= 0) {
         fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+        (void)close(dir_fd); /* nothing was written */
     }
     return fd >= 0 ? fd : memfd_create("moat-memory", MFD_CLOEXEC);
 }
