@@ -17,6 +17,7 @@
 struct seam_test {
     const char *name;
     void (*run)(void);
+    bool control; /* wants a control channel, with a message waiting */
 };
 extern const struct seam_test g_seam_tests[];
 extern const size_t g_seam_test_count;

@@ -219,7 +219,7 @@ static void test_time(void) {
 
 const struct seam_test g_seam_hal_tests[] = {
     {"memory", test_memory},   {"window", test_window}, {"files", test_files},
-    {"streams", test_streams}, {"watch", test_watch},   {"control", test_control},
+    {"streams", test_streams}, {"watch", test_watch},   {"control", test_control, true},
     {"time", test_time},
 };
 const size_t g_seam_hal_test_count = ARRAY_COUNT(g_seam_hal_tests);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/rseq.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,6 +59,22 @@ int gofer_channel_init(const struct moat_boot *boot) {
     return 0;
 }
 
+/* libc registered its restartable-sequence area (rseq(2)); in a stub it is unmapped, which would be
+ * fatal. */
+static void forget_rseq(void) {
+    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+    (void)syscall(SYS_rseq, area, 32, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG); /* none is fine */
+}
+
+/* Where the kernel left the auxiliary vector: behind the environment. */
+static const uint64_t *auxv(void) {
+    char **e = environ;
+    while (*e != NULL) {
+        e++;
+    }
+    return (const uint64_t *)(e + 1);
+}
+
 static int run_one(uint32_t handover, uint32_t vcpus) {
     struct moat_boot boot = {.magic = MOAT_BOOT_MAGIC,
                              .version = MOAT_BOOT_VERSION,
@@ -77,7 +94,10 @@ static int run_one(uint32_t handover, uint32_t vcpus) {
         }
         pid_t init = fork();
         if (init == 0) {
-            boot.control_fd = seam_hal_prepare();
+            int control = seam_hal_prepare();
+            boot.control_fd = g_test->control ? control : -1; /* its event would end a wait */
+            forget_rseq();
+            host_runtime_init(auxv());
             host_run(&boot);
         }
         int status = 0;

@@ -24,10 +24,11 @@ void host_privileges_drop(void) {
         sys2(SYS_capset, (long)&header, (long)none) != 0) {
         host_die("cannot drop privileges");
     }
-    (void)setrlimit(RLIMIT_CORE, &core); /* dumpable is off as well */
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    /* dumpable is off as well */
+    (void)sys4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&core, 0);
+    if (sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&files) == 0) {
         files.rlim_cur = MIN(files.rlim_max, (rlim_t)HOST_FD_MAX);
-        (void)setrlimit(RLIMIT_NOFILE, &files); /* fewer descriptors then */
+        (void)sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&files, 0); /* fewer descriptors then */
     }
     if (sys2(SYS_prctl, PR_SET_DUMPABLE, 0) != 0) {
         host_die("cannot become undumpable");

@@ -5,11 +5,10 @@
  */
 #include "platform/hal/host.h"
 #include "moat/control.h"
+#include "base/string.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 static int g_control_fd = -1;
 
@@ -32,7 +31,7 @@ static void take_fds(struct msghdr *msg, int *hfds, uint32_t max, uint32_t *out_
             if (*out_count < max && host_fd_donate(fd) >= 0) {
                 hfds[(*out_count)++] = fd;
             } else {
-                (void)close(fd); /* unwanted */
+                (void)sys_close(fd); /* unwanted */
             }
         }
     }

@@ -4,16 +4,15 @@
  * signal moves a thread past the wait it was about to enter, and anything else is a bug of ours: a
  * report with a back trace, then the end.
  */
+#include "base/fmt.h"
+#include "base/string.h"
 #include "platform/hal/host.h"
 #include "platform/systrap/internal.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <ucontext.h>
-#include <unistd.h>
 
 #define BACKTRACE_MAX 24
 
@@ -38,7 +37,7 @@ static void backtrace_log(const ucontext_t *uc) {
         if ((fp & 7) != 0 || hal_copy(frame, (const void *)(uintptr_t)fp, sizeof(frame)) != 0) {
             break;
         }
-        len += (size_t)snprintf(line + len, sizeof(line) - len, " %#lx", (unsigned long)frame[1]);
+        len += fmt_snprintf(line + len, sizeof(line) - len, " 0x%lx", (unsigned long)frame[1]);
         if (frame[0] <= fp || len + 20 >= sizeof(line)) {
             break;
         }
@@ -55,18 +54,34 @@ static void on_fault(int signo, siginfo_t *info, void *context) {
         return;
     }
     if (atomic_exchange(&reporting, 1u) == 0) {
-        host_warn("sentry: signal %d at %#lx, address %p", signo,
+        host_warn("sentry: signal %d at 0x%lx, address %p", signo,
                   (unsigned long)uc->uc_mcontext.gregs[REG_RIP], info->si_addr);
         backtrace_log(uc);
         host_die("sentry: crashed");
     }
-    for (;;) { /* another thread writes the report */
-        pause();
+    for (;;) {                 /* another thread writes the report */
+        (void)sys0(SYS_pause); /* until the end */
     }
+}
+
+/* Set while host_fpstate_probe wants to know. */
+static uint32_t *volatile g_probe_size;
+static uint64_t *g_probe_features;
+
+/* asm/sigcontext.h: struct _fpx_sw_bytes at byte 464 of the image. */
+static void probe_answer(const ucontext_t *uc) {
+    const char *sw = (const char *)uc->uc_mcontext.fpregs + 464;
+    memcpy(g_probe_features, sw + 8, sizeof(*g_probe_features));
+    memcpy(g_probe_size, sw + 16, sizeof(*g_probe_size));
+    g_probe_size = NULL;
 }
 
 static void on_kick(int signo, siginfo_t *info, void *context) {
     ucontext_t *uc = context;
+    if (unlikely(g_probe_size != NULL)) {
+        probe_answer(uc);
+        return;
+    }
     if (info->si_code == SI_TIMER) {
         struct vcpu *v = info->si_value.sival_ptr;
         (void)atomic_fetch_or(&v->attention, (uint32_t)ATT_TIMER); /* the old bits are of no use */
@@ -76,27 +91,43 @@ static void on_kick(int signo, siginfo_t *info, void *context) {
     }
 }
 
+void host_fpstate_probe(uint32_t *out_size, uint64_t *out_features) {
+    g_probe_features = out_features;
+    g_probe_size = out_size;
+    (void)sys3(SYS_tgkill, 1, 1, HOST_KICK_SIGNAL); /* checked below */
+    if (g_probe_size != NULL) {
+        host_die("no signal frame to learn the FPU state from");
+    }
+}
+
+static void handle(int signo, void (*fn)(int, siginfo_t *, void *)) {
+    struct sys_sigaction sa = {.handler = (uint64_t)(uintptr_t)fn,
+                               .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SYS_SA_RESTORER,
+                               .restorer = (uint64_t)(uintptr_t)host_sigreturn,
+                               .mask = UINT64_MAX};
+    (void)sys4(SYS_rt_sigaction, signo, (long)&sa, 0, 8); /* valid by construction */
+}
+
+static void ignore(int signo) {
+    struct sys_sigaction sa = {.handler = 1};
+    (void)sys4(SYS_rt_sigaction, signo, (long)&sa, 0, 8); /* valid by construction */
+}
+
 void host_faults_init(void) {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
-    struct sigaction sa;
-    memset(&sa, 0, sizeof(sa));
-    sa.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-    sigfillset(&sa.sa_mask);
-    sa.sa_sigaction = on_kick;
-    (void)sigaction(HOST_KICK_SIGNAL, &sa, NULL); /* valid by construction, as the ones below */
-    sa.sa_sigaction = on_fault;
+    handle(HOST_KICK_SIGNAL, on_kick);
     for (size_t i = 0; i < ARRAY_COUNT(faults); i++) {
-        (void)sigaction(faults[i], &sa, NULL);
+        handle(faults[i], on_fault);
     }
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGCHLD, SIG_IGN); /* stubs are reaped by the host */
+    ignore(SIGPIPE);
+    ignore(SIGCHLD); /* stubs are reaped by the host */
 }
 
 void host_thread_init(void) {
-    size_t size = ALIGN_UP(MAX(getauxval(AT_MINSIGSTKSZ), 4096ul) + 16384ul, 4096ul);
-    void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t size = ALIGN_UP(MAX(host_auxv(AT_MINSIGSTKSZ), 4096ul) + 16384ul, 4096ul);
+    void *mem = host_reserve(size);
     stack_t ss = {.ss_sp = mem, .ss_size = size};
-    if (mem == MAP_FAILED || sigaltstack(&ss, NULL) != 0) {
+    if (mem == NULL || sys2(SYS_sigaltstack, (long)&ss, 0) != 0) {
         host_die("cannot make a signal stack");
     }
 }

@@ -26,7 +26,7 @@
 #include <linux/fuse.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
-#include <string.h>
+#include "base/string.h"
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>

@@ -24,11 +24,19 @@
 /* Runs the Sentry in this process, which must be PID 1 of its pid namespace; never returns. */
 noreturn_fn void host_run(const struct moat_boot *boot);
 
-/* Ends the calling thread's restartable-sequence area (rseq(2)), which libc registered: the host
- * looks at it on each switch of threads, and one that is unmapped would kill a stub. */
-void host_forget_rseq(void);
 /* The calling thread has made all calls that only a starting thread makes. */
 void host_thread_ready(void);
+
+/* ---- runtime.c, runtime.S ---- */
+/* First of all, with the auxiliary vector that the host's kernel left on the stack (getauxval(3)).
+ */
+void host_runtime_init(const uint64_t *auxv);
+/* The value of an AT_* entry, or 0. */
+uint64_t host_auxv(uint64_t type);
+/* A thread that runs fn(arg), which must not return, on a new stack.  0 or -errno. */
+must_check int host_thread_start(size_t stack_size, void (*fn)(void *arg), void *arg);
+long host_clone(long flags, void *stack_top, void (*fn)(void *arg), void *arg);
+void host_sigreturn(void);
 
 /* ---- log.c ---- */
 void host_log_init(const struct moat_boot *boot);
@@ -49,6 +57,8 @@ void *host_reserve(size_t size);
 /* ---- faults.c ---- */
 /* Signal handlers of the Sentry: bus errors in hal_copy and friends, kicks, crash report. */
 void host_faults_init(void);
+/* What the host puts in a signal frame for the FPU: size of the XSAVE image and its features. */
+void host_fpstate_probe(uint32_t *out_size, uint64_t *out_features);
 /* Gives the calling thread an alternate signal stack. */
 void host_thread_init(void);
 
@@ -86,7 +96,9 @@ bool host_event_take(struct host_event *ev, uint64_t *out_cookie, uint32_t *out_
 int host_control_init(int fd);
 /* Guest code runs: the once-a-second look (host_platform_tick) is wanted. */
 void host_tick_wanted(void);
-uint64_t host_now_ns(void);
+static inline uint64_t host_now_ns(void) {
+    return hal_clock_ns(HAL_CLOCK_MONOTONIC);
+}
 
 /* ---- vcpu.c (systrap): what the reactor posts to ---- */
 void host_vcpu_post(struct host_event *ev);

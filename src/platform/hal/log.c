@@ -6,12 +6,11 @@
  * Boundary: lines carry what guests chose; control characters are escaped so that no guest forges a
  * record.
  */
+#include "base/fmt.h"
+#include "base/string.h"
 #include "platform/hal/host.h"
 
 #include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 2048
@@ -85,19 +84,19 @@ static struct date date_of(int64_t seconds) {
 void hal_log(enum hal_log_level level, const char *line, size_t len) {
     static const char *const names[] = {"error", "warning", "info", "debug", "strace"};
     char out[LINE_MAX_BYTES + 128];
-    struct timespec ts;
+    uint64_t now = hal_clock_ns(HAL_CLOCK_REALTIME);
     if (g_log_fd < 0 || (size_t)level >= ARRAY_COUNT(names)) {
         return;
     }
-    (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail */
-    struct date d = date_of(ts.tv_sec);
-    int n = snprintf(
+    struct date d = date_of((int64_t)(now / NSEC_PER_SEC));
+    size_t n = fmt_snprintf(
         out, sizeof(out),
         g_log_json
-            ? "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\",\"level\":\"%s\",\"msg\":\""
-            : "%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ %s ",
-        d.year, d.month, d.day, d.hour, d.minute, d.second, ts.tv_nsec / 1000, names[level]);
-    size_t used = (size_t)n;
+            ? "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06luZ\",\"level\":\"%s\",\"msg\":\""
+            : "%04d-%02d-%02dT%02d:%02d:%02d.%06luZ %s ",
+        d.year, d.month, d.day, d.hour, d.minute, d.second,
+        (unsigned long)(now % NSEC_PER_SEC / 1000), names[level]);
+    size_t used = n;
     used += escape(out + used, sizeof(out) - used - 4, line, len);
     if (g_log_json) {
         memcpy(out + used, "\"}", 2);
@@ -112,18 +111,18 @@ void host_warn(const char *format, ...) {
     char line[512];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(line, sizeof(line), format, args);
+    size_t n = fmt_vsnprintf(line, sizeof(line), format, args);
     va_end(args);
-    hal_log(HAL_LOG_WARN, line, MIN((size_t)n, sizeof(line) - 1));
+    hal_log(HAL_LOG_WARN, line, MIN(n, sizeof(line) - 1));
 }
 
 noreturn_fn void host_die(const char *format, ...) {
     char line[512];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(line, sizeof(line) - 1, format, args);
+    size_t n = fmt_vsnprintf(line, sizeof(line) - 1, format, args);
     va_end(args);
-    size_t len = MIN((size_t)n, sizeof(line) - 2);
+    size_t len = MIN(n, sizeof(line) - 2);
     hal_log(HAL_LOG_ERROR, line, len);
     line[len] = '\n';
     (void)sys3(SYS_write, STDERR_FILENO, (long)line, (long)len + 1); /* nothing more can be done */

@@ -29,43 +29,48 @@ const struct hal_memory *hal_memory(void) {
 }
 
 void *host_reserve(size_t size) {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                   -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    long p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return sys_failed(p) ? NULL : (void *)p;
 }
 
 /* The directory is not kept: the Sentry holds none. */
 static int memory_file(int dir_fd) {
     int fd = -1;
     if (dir_fd >= 0) {
-        fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
-        (void)close(dir_fd); /* nothing was written */
+        fd =
+            (int)sys4(SYS_openat, dir_fd, (long)".", O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+        (void)sys_close(dir_fd); /* nothing was written */
     }
-    return fd >= 0 ? fd : memfd_create("moat-memory", MFD_CLOEXEC);
+    return fd >= 0 ? fd : (int)sys2(SYS_memfd_create, (long)"moat-memory", MFD_CLOEXEC);
 }
 
 /* Address space for frames and windows, 2 MiB aligned so that huge pages can be mapped as such. */
 static char *linear_reserve(uint64_t size) {
-    char *p =
-        mmap(NULL, size + HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : (char *)ALIGN_UP((uintptr_t)p, HUGE_SIZE);
+    long p = sys_mmap(NULL, size + HUGE_SIZE, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return sys_failed(p) ? NULL : (char *)ALIGN_UP((uintptr_t)p, HUGE_SIZE);
 }
 
 int host_memory_init(const struct moat_boot *boot) {
     struct sysinfo si;
-    if (sysinfo(&si) != 0) {
-        return -errno;
+    if (sys1(SYS_sysinfo, (long)&si) != 0) {
+        return -ENOSYS;
     }
     uint64_t ram = (uint64_t)si.totalram * si.mem_unit;
     uint64_t size = MIN(ALIGN_UP(ram * MEMORY_FACTOR, (uint64_t)GIB), MEMORY_MAX);
     g_memory_fd = memory_file(boot->memory_dir_fd);
-    if (g_memory_fd < 0 || ftruncate(g_memory_fd, (off_t)size) != 0) {
-        return -errno;
+    if (g_memory_fd < 0) {
+        return g_memory_fd;
+    }
+    long err = sys2(SYS_ftruncate, g_memory_fd, (long)size);
+    if (err != 0) {
+        return (int)err;
     }
     char *base = linear_reserve(size + WINDOW_SPACE);
     if (base == NULL ||
-        mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-             g_memory_fd, 0) != (void *)base) {
+        sys_mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+                 g_memory_fd, 0) != (long)base) {
         return -ENOMEM;
     }
     char *heap = host_reserve(HEAP_SPACE);

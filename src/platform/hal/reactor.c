@@ -10,16 +10,16 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
-#define WATCH_MAX HOST_FD_MAX
-#define BATCH     32
-#define TICK_MS   1000
-#define DATA_TICK UINT32_MAX
+#define WATCH_MAX     HOST_FD_MAX
+#define REACTOR_STACK (64u * 1024u)
+#define BATCH         32
+#define TICK_MS       1000
+#define DATA_TICK     UINT32_MAX
 
 static int g_epoll = -1, g_tick_fd = -1;
 static struct plock g_watch_lock;
@@ -137,7 +137,7 @@ void host_tick_wanted(void) {
     }
 }
 
-static void *reactor_main(void *arg) {
+static void reactor_main(void *arg) {
     struct epoll_event events[BATCH];
     uint64_t next_tick = 0;
     host_thread_init();
@@ -161,13 +161,12 @@ static void *reactor_main(void *arg) {
             }
         }
     }
-    return NULL;
 }
 
 int host_reactor_init(int control_fd) {
     g_watches = host_reserve(WATCH_MAX * sizeof(*g_watches));
-    g_epoll = epoll_create1(EPOLL_CLOEXEC);
-    g_tick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    g_epoll = (int)sys1(SYS_epoll_create1, EPOLL_CLOEXEC);
+    g_tick_fd = (int)sys2(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (g_watches == NULL || g_epoll < 0 || g_tick_fd < 0) {
         return -EMFILE;
     }
@@ -182,10 +181,5 @@ int host_reactor_init(int control_fd) {
 }
 
 int host_reactor_start(void) {
-    pthread_t thread;
-    pthread_attr_t attr;
-    if (pthread_attr_init(&attr) != 0 || pthread_attr_setstacksize(&attr, 65536) != 0) {
-        return -ENOMEM;
-    }
-    return -pthread_create(&thread, &attr, reactor_main, NULL);
+    return host_thread_start(REACTOR_STACK, reactor_main, NULL);
 }

@@ -8,9 +8,6 @@
 #include "platform/systrap/internal.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <string.h>
-#include <unistd.h>
 
 #define VCPU_STACK (256u * 1024u)
 
@@ -20,7 +17,7 @@ static uint32_t g_ready; /* atomic: threads that are set up */
 
 static void check(int err, const char *what) {
     if (err != 0) {
-        host_die("start: %s: %s", what, strerror(-err));
+        host_die("start: %s: error %d", what, -err);
     }
 }
 
@@ -29,10 +26,9 @@ void host_thread_ready(void) {
     hal_unpark(&g_ready, 1);
 }
 
-static void *vcpu_main(void *arg) {
+static void vcpu_main(void *arg) {
     struct vcpu *v = arg;
     host_thread_init();
-    host_forget_rseq();
     vcpu_thread_start(v);
     host_thread_ready();
     while (atomic_load(&g_go) == 0) {
@@ -42,12 +38,8 @@ static void *vcpu_main(void *arg) {
 }
 
 static void threads_start(void) {
-    pthread_attr_t attr;
-    pthread_t thread;
-    check(-pthread_attr_init(&attr), "thread attributes");
-    check(-pthread_attr_setstacksize(&attr, VCPU_STACK), "thread stacks");
     for (uint32_t i = 1; i < g_systrap.vcpu_count; i++) {
-        check(-pthread_create(&thread, &attr, vcpu_main, vcpu_of(i)), "vCPU thread");
+        check(host_thread_start(VCPU_STACK, vcpu_main, vcpu_of(i)), "vCPU thread");
     }
     check(host_reactor_start(), "reactor thread");
     vcpu_thread_start(vcpu_of(0));
@@ -60,13 +52,12 @@ static void threads_start(void) {
 noreturn_fn void host_run(const struct moat_boot *boot) {
     g_boot = *boot;
     host_log_init(&g_boot);
-    if (getpid() != 1) {
+    if (sys0(SYS_getpid) != 1) {
         host_die("start: the Sentry must be the first process of its pid namespace");
     }
-    (void)setsid(); /* already a leader is fine */
+    (void)sys0(SYS_setsid); /* already a leader is fine */
     host_faults_init();
     host_thread_init();
-    host_forget_rseq();
     host_privileges_drop();
     check(host_memory_init(&g_boot), "guest memory");
     check(systrap_init(&g_boot), "platform");

@@ -1,25 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vCPU threads: the per-CPU pointer, parking, the end; and clocks and entropy. */
+/* vCPU threads: the per-CPU pointer, parking, the end; and entropy. */
 #include "platform/hal/host.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
-#include <string.h>
-#include <sys/auxv.h>
-#include <sys/rseq.h>
-#include <time.h>
-
-#define AT_RSEQ_FEATURE_SIZE_NR 27 /* Linux 6.3 */
-
-void host_forget_rseq(void) {
-    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
-    uint32_t sizes[] = {32, __rseq_size, (uint32_t)getauxval(AT_RSEQ_FEATURE_SIZE_NR)};
-    for (size_t i = 0; i < ARRAY_COUNT(sizes) && __rseq_size != 0; i++) {
-        if (sys4(SYS_rseq, (long)area, sizes[i], 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG) == 0) {
-            return;
-        }
-    }
-}
 
 void hal_cpu_set(void *cpu) {
     if (sys2(SYS_arch_prctl, ARCH_SET_GS, (long)cpu) != 0) {
@@ -40,12 +24,6 @@ noreturn_fn void hal_exit(int status) {
     for (;;) {
         (void)sys1(SYS_exit_group, status); /* does not return */
     }
-}
-
-uint64_t hal_clock_ns(enum hal_clock clock) {
-    struct timespec ts;
-    (void)clock_gettime((clockid_t)clock, &ts); /* the three clocks always exist */
-    return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
 void hal_random(void *buf, size_t len) {

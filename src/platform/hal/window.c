@@ -107,7 +107,7 @@ must_check int hal_window_open(int hfd, uint64_t size, bool writable, uint64_t *
         hal_window_close(*out_pfn);
         return (int)err;
     }
-    (void)close(fd); /* nothing was written */
+    (void)sys_close(fd); /* nothing was written */
     return (int)err;
 }
 
@@ -133,7 +133,7 @@ void hal_window_close(uint64_t pfn) {
         g_granules[at + i] = (struct granule){0};
     }
     plock_unlock(&g_window_lock);
-    (void)close(first.fd - 1); /* nothing was written */
+    (void)sys_close(first.fd - 1); /* nothing was written */
 }
 
 must_check int host_window_locate(uint64_t pfn, uint64_t count, int *out_fd, uint64_t *out_off) {

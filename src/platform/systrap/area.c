@@ -6,13 +6,12 @@
  * Boundary: a guest can write all of its threads' areas.  An area is emptied before the next owner
  * gets it.
  */
+#include "base/string.h"
 #include "platform/systrap/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define AREA_MAX 65536u
 
@@ -23,16 +22,18 @@ static struct platform_thread *g_area_owner[AREA_MAX]; /* atomic */
 
 int area_init(void) {
     size_t size = (size_t)AREA_MAX * STUB_AREA_SIZE;
-    g_systrap.area_fd = memfd_create("moat-areas", MFD_CLOEXEC);
+    g_systrap.area_fd = (int)sys2(SYS_memfd_create, (long)"moat-areas", MFD_CLOEXEC);
     if (g_systrap.area_fd < 0) {
-        return -errno;
+        return g_systrap.area_fd;
     }
-    if (ftruncate(g_systrap.area_fd, (off_t)size) != 0) {
-        return -errno;
+    long err = sys2(SYS_ftruncate, g_systrap.area_fd, (long)size);
+    if (err != 0) {
+        return (int)err;
     }
-    g_systrap.areas =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, g_systrap.area_fd, 0);
-    return g_systrap.areas == MAP_FAILED ? -errno : 0;
+    long at = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                       g_systrap.area_fd, 0);
+    g_systrap.areas = (char *)at;
+    return sys_failed(at) ? (int)at : 0;
 }
 
 must_check int area_get(uint32_t *out_area) {
@@ -58,8 +59,8 @@ void area_put(uint32_t area) {
     memset(p, 0, STUB_CTX_SIZE);
     memset(p + STUB_AREA_SIZE - keep, 0, keep);
     /* without the call the next owner could read what this one left */
-    if (fallocate(g_systrap.area_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  off + STUB_CTX_SIZE, (off_t)(STUB_AREA_SIZE - STUB_CTX_SIZE - keep)) != 0) {
+    if (sys4(SYS_fallocate, g_systrap.area_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+             (long)off + STUB_CTX_SIZE, (long)(STUB_AREA_SIZE - STUB_CTX_SIZE - keep)) != 0) {
         memset(p + STUB_CTX_SIZE, 0, STUB_AREA_SIZE - STUB_CTX_SIZE - keep);
     }
     area_owner_set(area, NULL);

@@ -11,7 +11,6 @@
 #include "platform/systrap/internal.h"
 
 #include <errno.h>
-#include <x86intrin.h>
 
 #define NR_EXIT 60
 
@@ -125,7 +124,7 @@ void thread_signal(const struct platform_thread *t) {
 }
 
 void thread_enter_user(struct platform_thread *t) {
-    t->started = __rdtsc();
+    t->started = cpu_ticks();
     host_tick_wanted();
     __atomic_store_n(&t->state, CTX_RUN, __ATOMIC_SEQ_CST);
     if (unlikely(__atomic_load_n(&t->kick, __ATOMIC_SEQ_CST) != 0)) {
@@ -321,5 +320,5 @@ uint64_t platform_thread_cpu_ns(struct platform_thread *t) {
     if (!s->many || s->ran == 0) {
         return total;
     }
-    return (uint64_t)((double)total * ((double)t->ran / (double)s->ran));
+    return (uint64_t)((unsigned __int128)total * t->ran / s->ran);
 }

@@ -7,12 +7,11 @@
  * offsets are bounded to the area of the thread; what is written back is only values, which the
  * host kernel validates in rt_sigreturn.
  */
+#include "base/string.h"
 #include "platform/systrap/internal.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <linux/audit.h>
-#include <string.h>
 
 #define FP_LEGACY_SIZE 512u
 #define FP_HEADER      512u
@@ -21,8 +20,6 @@
 #define FP_MAGIC1      0x46505853u
 #define FP_MAGIC2      0x46505845u
 #define FP_MXCSR_OFF   24u
-#define XFEATURE_DYNAMIC                                                                           \
-    (1ull << 18) /* AMX tile data: only after a request that is never forwarded */
 #define XFEATURE_FPSSE 3ull
 
 /* CF PF AF ZF SF TF DF OF RF AC: what rt_sigreturn takes; IF and bit 1 are always set. */
@@ -39,23 +36,10 @@ struct fp_sw {
     uint32_t pad[7];
 };
 
-static uint64_t xgetbv0(void) {
-    uint32_t lo, hi;
-    __asm__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-    return (uint64_t)hi << 32 | lo;
-}
-
-/* Size of the standard image of the features a guest can have. */
+/* Size of the image that a signal frame holds, and the features that a guest can have. */
 void frame_init_cpu(void) {
-    uint64_t features = xgetbv0() & ~XFEATURE_DYNAMIC;
-    uint32_t size = FP_HEADER + FP_HEADER_SIZE;
-    for (uint32_t i = 2; i < 63; i++) {
-        uint32_t a, b, c, d;
-        if ((features >> i & 1) != 0) {
-            __cpuid_count(0xd, i, a, b, c, d);
-            size = MAX(size, a + b);
-        }
-    }
+    uint32_t size = 0;
+    host_fpstate_probe(&size, &g_systrap.info.xfeatures);
     struct {
         uint8_t bytes[512];
     } __attribute__((aligned(16))) fx;
@@ -65,7 +49,6 @@ void frame_init_cpu(void) {
     memcpy(&mask, fx.bytes + 28, sizeof(mask));
     g_systrap.mxcsr_mask = mask == 0 ? 0xffbfu : mask;
     g_systrap.info.fpstate_size = size;
-    g_systrap.info.xfeatures = features;
     g_systrap.fp_room = (uint32_t)ALIGN_UP(size + sizeof(uint32_t), 64u);
 }
 

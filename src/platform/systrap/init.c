@@ -6,15 +6,15 @@
  * and a wait that signals do not break (5.19).  Without either every call takes the handler; then
  * each vCPU and its stubs are kept on one CPU, where a plain wake-up costs no cross-CPU trip.
  */
+#include "base/fmt.h"
+#include "base/string.h"
 #include "platform/systrap/internal.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <stdio.h>
-#include <string.h>
+#include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define HWCAP2_FSGSBASE_BIT (1ul << 1)
 
@@ -24,10 +24,16 @@ const struct platform_info *platform_info(void) {
     return &g_systrap.info;
 }
 
+/* The CPUs that we may use (the host's call fills only as many bytes as it has CPUs). */
+static bool affinity(cpu_set_t *set) {
+    memset(set, 0, sizeof(*set));
+    return sys3(SYS_sched_getaffinity, 0, sizeof(*set), (long)set) > 0;
+}
+
 /* Gives each vCPU one of the CPUs that we may use, in turn. */
 static void cpus_assign(void) {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
+    if (!affinity(&set)) {
         return;
     }
     uint32_t n = 0;
@@ -43,20 +49,26 @@ static void cpus_assign(void) {
 static uint32_t vcpu_count(const struct moat_boot *boot) {
     uint32_t n = boot->vcpu_count;
     cpu_set_t set;
-    if (n == 0 && sched_getaffinity(0, sizeof(set), &set) == 0) {
-        n = (uint32_t)CPU_COUNT(&set);
+    if (n == 0 && affinity(&set)) {
+        for (int i = 0; i < CPU_SETSIZE; i++) {
+            n += CPU_ISSET(i, &set) ? 1 : 0;
+        }
     }
     return MIN(MAX(n, boot->vcpu_count == 1 ? 1u : 2u), HOST_VCPU_MAX);
 }
 
 static int text_init(void) {
     size_t len = (size_t)(stub_text_end - stub_text_start);
-    int fd = memfd_create("moat-stub", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || len > STUB_TEXT_SIZE || ftruncate(fd, STUB_TEXT_SIZE) != 0) {
+    int fd = (int)sys2(SYS_memfd_create, (long)"moat-stub", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || len > STUB_TEXT_SIZE || sys2(SYS_ftruncate, fd, STUB_TEXT_SIZE) != 0) {
         return -ENOMEM;
     }
-    if (pwrite(fd, stub_text_start, len, 0) != (ssize_t)len) {
+    if (sys4(SYS_pwrite64, fd, (long)stub_text_start, (long)len, 0) != (long)len) {
         return -EIO;
+    }
+    if (sys3(SYS_fcntl, fd, F_ADD_SEALS,
+             F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+        return -EPERM;
     }
     g_systrap.text_fd = fd;
     return 0;
@@ -122,17 +134,17 @@ static int handover_start(uint32_t wanted) {
     }
     if (err == 0) {
         vcpu_pin(g_systrap.vcpus[0]);
-        (void)snprintf(g_systrap.handover, sizeof(g_systrap.handover),
-                       "%s: %s; %lu ns a round trip at start",
-                       g_systrap.trap_only ? "trap" : "notify", why,
-                       (unsigned long)zygote_measure(g_systrap.vcpus[0]));
+        (void)fmt_snprintf(g_systrap.handover, sizeof(g_systrap.handover),
+                           "%s: %s; %lu ns a round trip at start",
+                           g_systrap.trap_only ? "trap" : "notify", why,
+                           (unsigned long)zygote_measure(g_systrap.vcpus[0]));
     }
     return err;
 }
 
 int systrap_init(const struct moat_boot *boot) {
     struct platform_info *info = &g_systrap.info;
-    g_systrap.fsgsbase = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) != 0;
+    g_systrap.fsgsbase = (host_auxv(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) != 0;
     frame_init_cpu();
     info->name = "systrap";
     info->user_start = 64 * KIB;

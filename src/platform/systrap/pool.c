@@ -3,9 +3,8 @@
  * Fixed-size objects of the platform, carved from one reserved region and recycled through free
  * lists, so that nothing allocates through libc after the start.
  */
+#include "base/string.h"
 #include "platform/systrap/internal.h"
-
-#include <string.h>
 
 #define POOL_REGION (4ull * GIB)
 

@@ -13,7 +13,6 @@
 #include <linux/audit.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <x86intrin.h>
 
 #define NR_MMAP   9
 #define NR_EXIT   60
@@ -22,7 +21,7 @@
 #define PF_FETCH  16u
 
 static void leave_user(struct platform_thread *t) {
-    t->left = __rdtsc();
+    t->left = cpu_ticks();
     uint64_t spent = t->left - t->started;
     t->ran += spent;
     t->space->ran += spent;
@@ -200,7 +199,7 @@ static void birth_accept(struct platform_thread *t, const struct seccomp_notif *
     t->notif_id = n->id;
     t->state = CTX_FULL;
     t->birth = process;
-    t->left = __rdtsc();
+    t->left = cpu_ticks();
     child_settled(t);
     if (process) {
         s->pid = t->tid;

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <x86intrin.h>
 
 #define ACTIVE_TICKS 5000000ull /* about 2 ms */
 
@@ -84,7 +83,7 @@ void child_failed(struct platform_thread *child) {
 
 /* How many contexts of the vCPU run user code or did a moment ago, not counting those of `task`. */
 static uint32_t load_of(struct vcpu *v, const struct task *task) {
-    uint64_t now = __rdtsc();
+    uint64_t now = cpu_ticks();
     uint32_t load = 0;
     struct platform_thread *t;
     plock_lock(&v->lock);

@@ -13,14 +13,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
+#include "base/string.h"
 #include <time.h>
-
-uint64_t host_now_ns(void) {
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-    return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 void vcpu_attend(struct vcpu *v, uint32_t bits) {
     (void)__atomic_fetch_or(&v->attention, bits, __ATOMIC_SEQ_CST); /* the old bits are of no use */

@@ -8,6 +8,7 @@
  * The child runs on a static stack at a low address: the region may overlap the Sentry's own stack
  * and vDSO.
  */
+#include "base/string.h"
 #include "platform/systrap/internal.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -26,10 +26,6 @@
 #define VVAR_PAGES_MAX 16u
 #define SIGNAL_COUNT   64
 #define MEASURE_ROUNDS 16
-
-struct kernel_sigaction { /* rt_sigaction(2), x86-64 */
-    uint64_t handler, flags, restorer, mask;
-};
 
 struct vdso_piece {
     uint64_t at, len;
@@ -68,7 +64,7 @@ static uint64_t vdso_take(uint64_t at, bool ends, uint64_t to) {
 
 /* Takes vDSO and its data pages to VDSO_TEMP, keeping their distances. */
 static bool vdso_save(void) {
-    uint64_t base = getauxval(AT_SYSINFO_EHDR);
+    uint64_t base = host_auxv(AT_SYSINFO_EHDR);
     if (base == 0 || vdso_take(base, false, VDSO_TEMP) == 0) {
         return false;
     }
@@ -102,11 +98,11 @@ static void map_at(uint64_t at, uint64_t len, int prot, int fd, uint64_t off, in
 
 static void child_signals(void) {
     static const int traps[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, STUB_KICK_SIGNAL};
-    struct kernel_sigaction ignore = {.handler = 1};
-    struct kernel_sigaction trap = {
+    struct sys_sigaction ignore = {.handler = 1};
+    struct sys_sigaction trap = {
         .handler = g_systrap.fsgsbase ? STUB_ADDR(stub_entry_handler)
                                       : STUB_ADDR(stub_entry_handler_nofsgs),
-        .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000 /* SA_RESTORER */,
+        .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SYS_SA_RESTORER,
         .restorer = STUB_ADDR(stub_ip_sigreturn), /* never returned to */
         .mask = UINT64_MAX,
     };
@@ -147,7 +143,6 @@ static long child_install_filter(void) {
 /* The child, from its first instruction; never returns. */
 static noreturn_fn void child_main(struct platform_thread *z) {
     (void)sys2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL); /* the pid namespace ends it as well */
-    host_forget_rseq();
     if (g_systrap.trap_only) { /* inherited by all its clones; without it calls only cost more */
         (void)sys3(SYS_sched_setaffinity, 0, sizeof(z->vcpu->cpus), (long)&z->vcpu->cpus);
     }
