@@ -114,6 +114,14 @@ static void order_failed(struct platform_space *s, const struct order *o, int er
     }
 }
 
+static bool foreign(const struct order *o, const struct platform_thread *t) {
+    return o != NULL && o->kind == ORDER_PROCESS && o->by != t;
+}
+
+bool batch_blocked(const struct platform_thread *t) {
+    return foreign(queue_head(&t->space->queue), t);
+}
+
 /* Writes up to a page of calls for t's stub; how many. */
 static uint32_t batch_fill(struct platform_thread *t, bool *out_must_report) {
     struct platform_space *s = t->space;
@@ -121,6 +129,9 @@ static uint32_t batch_fill(struct platform_thread *t, bool *out_must_report) {
     for (i = 0; i < s->queue.count && n < STUB_ORDER_MAX; i++) {
         struct order *o = queue_at(&s->queue, i);
         struct stub_order c;
+        if (foreign(o, t)) {
+            break;
+        }
         int err = order_call(o, &c);
         if (err != 0) {
             order_failed(s, o, err);
@@ -274,7 +285,15 @@ bool batch_report(struct platform_thread *t, const struct seccomp_notif *n, stru
     }
     s->last_valid = false;
     skip_skipped(s);
-    if (s->queue.count != 0) {
+    if (batch_blocked(t) && s->batch_error == 0) {
+        /* The rest is for the context that forks, and after it for whoever comes. */
+        s->batcher = NULL;
+        t->state = CTX_WAIT;
+        list_push_back(&s->waiters, &t->ready_link);
+        space_wake_waiters(s);
+        return false;
+    }
+    if (s->queue.count != 0 && !batch_blocked(t)) {
         s->batcher = t;
         t->state = CTX_BATCH;
         uint64_t command = batch_next(t);

@@ -173,7 +173,7 @@ static void resume_full(struct platform_thread *t, enum resume_mode mode) {
         thread_post(t, TRAP_INTERRUPT);
         return;
     }
-    if (s->batcher != NULL) {
+    if (s->batcher != NULL || batch_blocked(t)) {
         t->mode = mode;
         t->state = CTX_WAIT;
         list_push_back(&s->waiters, &t->ready_link);

@@ -58,6 +58,8 @@ struct order {
     bool urgent; /* must come before user code: it takes rights away, or replaces a page */
     uint64_t va, pfn, pages;
     struct platform_thread *child;
+    struct platform_thread *by; /* ORDER_PROCESS: only this context can make the call, as the child
+                                   continues as its copy */
 };
 
 #define ORDER_CHUNK ((4096u - 16u) / sizeof(struct order))
@@ -250,6 +252,8 @@ void zygote_discard(struct vcpu *v);
 uint64_t zygote_measure(struct vcpu *v);
 
 /* ---- batch.c: carrying out orders; the space is locked ---- */
+/* True when the next order is one that another context must carry out. */
+bool batch_blocked(const struct platform_thread *t);
 /* Starts a batch with t, which is in CTX_FULL: the command word for its stub. */
 uint64_t batch_begin(struct platform_thread *t, enum resume_mode mode);
 /* A notification of the order instruction. */

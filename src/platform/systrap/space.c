@@ -46,9 +46,23 @@ void space_kill(struct platform_space *s, const char *why) {
     list_init(&s->waiters);
 }
 
+/* A waiter that can go on with the queue as it is, or NULL. */
+static struct platform_thread *next_waiter(struct platform_space *s) {
+    struct platform_thread *t;
+    list_for_each_entry (t, &s->waiters, ready_link) {
+        if (!batch_blocked(t)) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
 void space_wake_waiters(struct platform_space *s) {
-    while (s->batcher == NULL && !list_empty(&s->waiters)) {
-        struct platform_thread *t = list_first(&s->waiters, struct platform_thread, ready_link);
+    while (s->batcher == NULL) {
+        struct platform_thread *t = next_waiter(s);
+        if (t == NULL) {
+            return;
+        }
         list_del_init(&t->ready_link);
         t->state = CTX_FULL;
         thread_resume(t, t->mode);
@@ -117,7 +131,7 @@ static struct vcpu *least_busy(uint32_t hint, const struct task *task) {
 /* Asks a zygote for a clone of itself that becomes `t`. */
 static int zygote_order(struct vcpu *v, struct platform_thread *t) {
     struct platform_space *z = v->zygote_space;
-    struct order o = {.kind = ORDER_PROCESS, .child = t};
+    struct order o = {.kind = ORDER_PROCESS, .child = t, .by = v->zygote};
     plock_lock(&z->lock);
     int err = queue_push(&z->queue, &o);
     if (err == 0) {
@@ -186,7 +200,7 @@ must_check int platform_space_fork(struct platform_thread *parent, struct task *
         pool_space_put(s);
         return err;
     }
-    struct order o = {.kind = ORDER_PROCESS, .child = t};
+    struct order o = {.kind = ORDER_PROCESS, .child = t, .by = parent};
     err = frame_copy(t, parent);
     if (err == 0) {
         plock_lock(&parent->space->lock);
