@@ -17,6 +17,7 @@
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
 #include "kernel/wait.h"
+#include "ipc/ipc.h"
 #include "mm/shm.h"
 #include "moat/boot.h"
 
@@ -143,6 +144,7 @@ static int setup_root(struct container *c, const struct ctl_create *msg, struct 
 static void container_discard(struct container *c) {
     list_del_init(&c->link);
     shm_container_gone(c);
+    ipc_container_gone(c);
     if (c->fs != NULL) {
         fs_context_put(c->fs);
         c->fs = NULL;

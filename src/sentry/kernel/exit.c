@@ -8,6 +8,7 @@
  */
 #include "fs/tty/tty.h"
 #include "fs/vfs.h"
+#include "ipc/ipc.h"
 #include "kernel/container.h"
 #include "kernel/process.h"
 #include "kernel/task.h"
@@ -317,6 +318,7 @@ static void last_thread(struct process *p) {
     if (p->control != NULL) {
         control_process_ending(p->control);
     }
+    sem_process_gone(p);
     if (session_leader) {
         tty_session_leader_exit(p);
     }
