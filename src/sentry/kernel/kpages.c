@@ -16,7 +16,8 @@
 #include "kernel/lock.h"
 #include "kernel/log.h"
 
-#define ORDER_MAX   18u /* 1 GiB */
+/* 64 GiB: a heap is few blocks, so few pages of descriptors are touched at boot. */
+#define ORDER_MAX   24u
 #define PUNCH_PAGES 64u /* runs from this length on are returned to the host */
 
 static struct spinlock g_lock = SPINLOCK_INIT(RANK_KPAGES);
