@@ -134,23 +134,38 @@ static int sentry_record(struct monitor *m, uint32_t wait_id, struct moat_ctl_re
     return 0;
 }
 
-int monitor_request(struct monitor *m, const void *record, size_t len, const int *fds,
-                    size_t fd_count, struct err *err) {
-    struct moat_ctl_header h;
-    struct moat_ctl_reply reply;
-    memcpy(&h, record, sizeof(h));
+static int no_answer(int e, struct err *err) {
+    return err_sys(err, e, "the Sentry does not answer (its log says why: --debug --log FILE)");
+}
+
+int monitor_send(struct monitor *m, const void *record, size_t len, const int *fds, size_t fd_count,
+                 struct err *err) {
     int e = msg_send(m->sandbox->control_fd, record, len, fds, fd_count, false);
+    return e == 0 ? 0 : no_answer(e, err);
+}
+
+int monitor_await(struct monitor *m, uint32_t id, struct err *err) {
+    struct moat_ctl_reply reply;
+    int e = 0;
     while (e == 0) {
-        e = sentry_record(m, h.id, &reply);
+        e = sentry_record(m, id, &reply);
     }
     if (e < 0) {
-        return err_sys(err, e, "the Sentry does not answer (its log says why: --debug --log FILE)");
+        return no_answer(e, err);
     }
     if (reply.error != 0) {
         return err_set(err, reply.error, "%s",
                        reply.message[0] != '\0' ? reply.message : strerror(-reply.error));
     }
     return 0;
+}
+
+int monitor_request(struct monitor *m, const void *record, size_t len, const int *fds,
+                    size_t fd_count, struct err *err) {
+    struct moat_ctl_header h;
+    memcpy(&h, record, sizeof(h));
+    int e = monitor_send(m, record, len, fds, fd_count, err);
+    return e == 0 ? monitor_await(m, h.id, err) : e;
 }
 
 /* ---- signals ---- */

@@ -33,7 +33,12 @@ struct monitor {
 /* Takes over signals of the calling process (blocks them). */
 must_check int monitor_init(struct monitor *m, struct sandbox *sandbox, const char *container_id,
                             struct err *err);
-/* Sends a request and waits for its reply, serving nothing else: for the set-up. */
+/* Sends a request; its reply is for monitor_await. */
+must_check int monitor_send(struct monitor *m, const void *record, size_t len, const int *fds,
+                            size_t fd_count, struct err *err);
+/* Waits for the reply to request `id`, serving nothing else: for the set-up. */
+must_check int monitor_await(struct monitor *m, uint32_t id, struct err *err);
+/* Both at once. */
 must_check int monitor_request(struct monitor *m, const void *record, size_t len, const int *fds,
                                size_t fd_count, struct err *err);
 /* Serves until init has exited.  0, or an error such as a Sentry that died. */
