@@ -75,7 +75,33 @@ static int make_tmpfs(const char *size, bool huge, bool read_only, struct err *e
     return mnt >= 0 ? mnt : err_sys(err, -errno, "cannot mount a tmpfs");
 }
 
-static int enter_empty_root(struct err *err) {
+/* The helper's: it runs in our memory until we exec, and there it only makes system calls. */
+static char g_helper_stack[16384] __attribute__((aligned(16)));
+
+static int umount_main(void *arg) {
+    int status_fd = (int)(intptr_t)arg;
+    if (umount2(".", MNT_DETACH) != 0) {
+        struct err err = {0};
+        (void)err_sys(&err, -errno, "cannot take the host's root away"); /* told below */
+        (void)!write(status_fd, &err,
+                     sizeof(err)); /* the parent sees a message or nothing at all */
+    }
+    _exit(0);
+}
+
+/*
+ * Takes the old root away in a helper process of the same mount namespace: the call waits for all
+ * CPUs (an RCU grace period), milliseconds on a busy machine, in which the Sentry can start.  The
+ * helper holds status_fd open until it is done; SIGCHLD is ignored, so it leaves no zombie.
+ */
+static int start_umount(int status_fd, struct err *err) {
+    (void)signal(SIGCHLD, SIG_IGN); /* cannot fail; the Sentry ignores it as well */
+    int pid = clone(umount_main, g_helper_stack + sizeof(g_helper_stack), CLONE_VM | SIGCHLD,
+                    (void *)(intptr_t)status_fd);
+    return pid > 0 ? 0 : err_sys(err, -errno, "cannot clone the helper that takes the root away");
+}
+
+static int enter_empty_root(int status_fd, struct err *err) {
     static const char *const places[] = {"/proc", "/tmp", "/dev", "/mnt"};
     cleanup_fd int root = make_tmpfs("4096", false, true, err);
     if (root < 0) {
@@ -90,14 +116,17 @@ static int enter_empty_root(struct err *err) {
         return err_sys(err, -errno, "cannot attach the Sentry's empty root");
     }
     /* The new root goes on top of the old one, which is then taken away from under it. */
-    if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
-        umount2(".", MNT_DETACH) != 0 || chdir("/") != 0) {
+    if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0) {
         return err_sys(err, -errno, "cannot make an empty directory the Sentry's root");
     }
-    return 0;
+    int e = start_umount(status_fd, err);
+    if (e == 0 && chdir("/") != 0) {
+        e = err_sys(err, -errno, "cannot enter the Sentry's root");
+    }
+    return e;
 }
 
-int confine_enter(uint64_t memory_limit, int *out_memory_dir, struct err *err) {
+int confine_enter(uint64_t memory_limit, int status_fd, int *out_memory_dir, struct err *err) {
     if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0) {
         return err_sys(err, -errno, "cannot become the mapped user of the sandbox");
     }
@@ -112,5 +141,5 @@ int confine_enter(uint64_t memory_limit, int *out_memory_dir, struct err *err) {
     char size[32];
     (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)memory_limit); /* fits */
     *out_memory_dir = make_tmpfs(memory_limit == 0 ? "100%" : size, true, false, err);
-    return *out_memory_dir < 0 ? *out_memory_dir : enter_empty_root(err);
+    return *out_memory_dir < 0 ? *out_memory_dir : enter_empty_root(status_fd, err);
 }

@@ -3,7 +3,7 @@
  * Starting a sandbox's processes: see sandbox.h.
  *
  * Parent and children talk over a status pipe until exec: a child that fails writes its struct err
- * there; end of file means that the program runs.
+ * there; end of file means that the program runs and that its old root is gone (confine.h).
  */
 #include "sandbox/sandbox.h"
 
@@ -172,7 +172,7 @@ static noreturn_fn void sentry_child(struct starter *s, int config, int go, int 
     } else if (read(go, &byte, 1) != 1) { /* the parent has mapped our ids */
         _exit(1);
     } else if (child_null_stdio(&err) == 0 &&
-               confine_enter(s->c->memory_limit, &memory_dir, &err) == 0) {
+               confine_enter(s->c->memory_limit, status, &memory_dir, &err) == 0) {
         (void)setsid(); /* no terminal signal may reach it; it is init of its namespace already */
         e = raise_fd(&memory_dir) | place_fd(config, FD_BOOT) |
             place_fd(s->control[1], FD_CONTROL) | place_fd(s->gofer[0], FD_GOFER) |
@@ -393,8 +393,9 @@ int sandbox_start(const struct container *c, const struct sandbox_options *optio
     *out_sandbox = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1};
     int e = open_channels(&s, err);
     e = e != 0 ? e : open_exports(&s, err);
-    e = e != 0 ? e : start_sentry(&s, &out_sandbox->sentry_pid, err);
+    /* The Gofer first: it sets itself up while our clone makes the Sentry's namespaces. */
     e = e != 0 ? e : start_gofer(&s, &out_sandbox->gofer_pid, err);
+    e = e != 0 ? e : start_sentry(&s, &out_sandbox->sentry_pid, err);
     e = e != 0 ? e : check_child(&s.sentry_status, "the Sentry", err);
     e = e != 0 ? e : check_child(&s.gofer_status, "the Gofer", err);
     if (e != 0) {
@@ -406,9 +407,14 @@ int sandbox_start(const struct container *c, const struct sandbox_options *optio
     return e;
 }
 
-static void kill_and_reap(pid_t *pid) {
+static void kill_child(pid_t pid) {
+    if (pid > 0) {
+        (void)kill(pid, SIGKILL); /* it may be dead already */
+    }
+}
+
+static void reap(pid_t *pid) {
     if (*pid > 0) {
-        (void)kill(*pid, SIGKILL); /* it may be dead already */
         while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR) {
         }
         *pid = -1;
@@ -416,8 +422,11 @@ static void kill_and_reap(pid_t *pid) {
 }
 
 void sandbox_kill(struct sandbox *s) {
-    kill_and_reap(&s->sentry_pid);
-    kill_and_reap(&s->gofer_pid);
+    /* Taking namespaces apart takes both of them a while: at the same time. */
+    kill_child(s->sentry_pid);
+    kill_child(s->gofer_pid);
+    reap(&s->sentry_pid);
+    reap(&s->gofer_pid);
     cleanup_fd_fn(&s->control_fd);
     s->control_fd = -1;
 }
