@@ -211,6 +211,30 @@ static void step_write(const char *path) {
     (void)close((int)h);
 }
 
+/* An open file that lost its name: everything but its name still works. */
+static void step_nameless(const char *path) {
+    char ours[600], theirs[600];
+    struct kfs_stat st;
+    doing("nameless %s", path);
+    long k = kfs_open(path, O_RDWR | O_CREAT, 0600),
+         h = host(openat(g_ref, path, O_RDWR | O_CREAT, 0600));
+    same("open", k < 0 ? k : 0, h < 0 ? h : 0);
+    if (k < 0) {
+        return;
+    }
+    same("unlink", kfs_unlink(path, false), host(unlinkat(g_ref, path, 0)));
+    int64_t size = (int64_t)rnd(9000);
+    same("write", kfs_write(k, "nameless", 8, 100), host(pwrite((int)h, "nameless", 8, 100)));
+    same("ftruncate", kfs_ftruncate(k, size), host(ftruncate((int)h, size)));
+    same("fstat", kfs_fstat(k, &st), 0);
+    same("size", (long)st.size, size);
+    long a = kfs_read(k, ours, sizeof(ours), 0), b = host(pread((int)h, theirs, sizeof(theirs), 0));
+    same("read", a, b);
+    same("content", a > 0 ? memcmp(ours, theirs, (size_t)a) : 0, 0);
+    (void)kfs_close(k);
+    (void)close((int)h);
+}
+
 static void step_rename(const char *path, const char *other) {
     static const unsigned int ways[] = {0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE};
     unsigned int flags = ways[rnd(5)];
@@ -302,7 +326,10 @@ static void step(void) {
     char path[128], other[128];
     random_path(path, sizeof(path));
     random_path(other, sizeof(other));
-    switch (rnd(10)) {
+    switch (rnd(11)) {
+    case 10:
+        step_nameless(path);
+        break;
     case 0:
     case 1:
         step_write(path);

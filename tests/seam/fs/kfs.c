@@ -113,6 +113,10 @@ long kfs_chown(const char *path, unsigned int uid, unsigned int gid) {
     return CALL(fchownat, CWD, P(path), uid, gid, 0x100 /* AT_SYMLINK_NOFOLLOW */);
 }
 
+long kfs_ftruncate(long fd, int64_t size) {
+    return CALL(ftruncate, (uint64_t)fd, (uint64_t)size);
+}
+
 long kfs_truncate(const char *path, int64_t size) {
     return CALL(truncate, P(path), (uint64_t)size);
 }

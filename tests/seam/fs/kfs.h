@@ -42,6 +42,7 @@ long kfs_link(const char *old, const char *path);
 long kfs_rename(const char *old, const char *path, unsigned int flags);
 long kfs_chmod(const char *path, unsigned int mode);
 long kfs_chown(const char *path, unsigned int uid, unsigned int gid);
+long kfs_ftruncate(long fd, int64_t size);
 long kfs_truncate(const char *path, int64_t size);
 long kfs_utimens(const char *path, int64_t atime, int64_t mtime);
 long kfs_readlink(const char *path, char *buf, size_t size);

@@ -204,6 +204,22 @@ int fuse_data_window(struct inode *inode, struct fuse_data *d, uint64_t pgoff, u
     return err != 0 ? err : pgoff < w->pages ? 0 : -ENOMEM;
 }
 
+bool fuse_data_truncate(struct inode *inode, uint64_t size, int *out_err) {
+    struct fuse_data *d = data_present(inode, true);
+    if (d == NULL) {
+        return false;
+    }
+    *out_err = hal_file_truncate(d->hfd, size);
+    fuse_data_put(d);
+    if (*out_err == 0) {
+        spin_lock(&inode->lock);
+        atomic_store_relaxed(&inode->size, size);
+        spin_unlock(&inode->lock);
+        fuse_attr_stale(inode);
+    }
+    return true;
+}
+
 /* ---- closing ---- */
 
 /* May the data be taken from its inode?  Only the inode holds it then.  Lock: inode->lock. */

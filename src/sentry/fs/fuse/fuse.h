@@ -184,6 +184,9 @@ void fuse_data_put(struct fuse_data *data);
  * hal_window_open gives. */
 must_check int fuse_data_window(struct inode *inode, struct fuse_data *data, uint64_t pgoff,
                                 uint64_t size, const struct fuse_window **out_window);
+/* Cuts or extends a file that is open for writing here, whether it still has a name or not: true
+ * when it was (*out_err says how that went). */
+must_check bool fuse_data_truncate(struct inode *inode, uint64_t size, int *out_err);
 /* Closes what inodes without users hold, beyond the limits (or all of it). */
 void fuse_data_trim(struct fuse_conn *conn, bool all);
 void fuse_data_evict(struct inode *inode);

@@ -208,18 +208,14 @@ static struct fuse_setattr_in setattr_message(const struct inode *inode, const s
     return in;
 }
 
-int fuse_setattr(struct dentry *dentry, struct iattr *attr) {
+/* Sends SETATTR; a server that lost the file is told its name first. */
+static int send_setattr(struct dentry *dentry, const struct fuse_setattr_in *in) {
     struct inode *inode = dentry->inode;
-    struct fuse_setattr_in in = setattr_message(inode, attr);
-    if (in.valid == 0) {
-        return 0;
-    }
-    uint64_t old_size = inode->size;
     FUSE_REPLY(struct fuse_attr_out) reply;
     struct fuse_call call = {.opcode = FUSE_SETATTR,
                              .nodeid = fuse_inode_of(inode)->nodeid,
-                             .in = &in,
-                             .in_size = sizeof(in),
+                             .in = in,
+                             .in_size = sizeof(*in),
                              .reply = &reply,
                              .reply_size = sizeof(reply),
                              .reply_min = sizeof(reply.body)};
@@ -227,7 +223,20 @@ int fuse_setattr(struct dentry *dentry, struct iattr *attr) {
     if (got == -ESTALE && fuse_renew(dentry) == 0) {
         got = fuse_call(fuse_conn_of(inode->sb), &call);
     }
-    int err = got < 0 ? (int)got : fuse_attr_take(inode, &reply.body.attr);
+    return got < 0 ? (int)got : fuse_attr_take(inode, &reply.body.attr);
+}
+
+int fuse_setattr(struct dentry *dentry, struct iattr *attr) {
+    struct inode *inode = dentry->inode;
+    struct fuse_setattr_in in = setattr_message(inode, attr);
+    uint64_t old_size = inode->size;
+    int err = 0;
+    if ((in.valid & FATTR_SIZE) != 0 && fuse_data_truncate(inode, attr->size, &err)) {
+        in.valid &= ~(uint32_t)FATTR_SIZE;
+    }
+    if (err == 0 && in.valid != 0) {
+        err = send_setattr(dentry, &in);
+    }
     if (err == 0 && (attr->valid & ATTR_SET_SIZE) != 0 && attr->size < old_size) {
         uint64_t first = (attr->size + PAGE_MASK) >> PAGE_SHIFT;
         mm_unmap_inode(inode, first, UINT64_MAX - first);
