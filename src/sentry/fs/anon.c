@@ -44,7 +44,7 @@ static int file_over(struct inode *inode, const char *label, size_t label_len,
     }
     d->sb = g_anon_super;
     inode_get(inode);
-    d->inode = inode;
+    atomic_store(&d->inode, inode);
     struct path p = {g_anon_mount, d};
     struct file *f = file_alloc(&p, ops, flags & ~(uint32_t)O_CLOEXEC);
     dentry_put(d); /* the file has its own */

@@ -17,12 +17,16 @@
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
 
-#define DENTRIES_MAX 196608u /* unpinned ones kept */
+uint32_t g_dentries_max = 196608; /* unpinned ones kept */
 
 static uint32_t g_dentry_count; /* atomic: dentries that exist and are not pinned */
 /* Held by the shrinker and by dentry_prune, so that no superblock goes while a victim of it is on
  * its way out. */
 static struct mutex g_shrink_mutex;
+/* Dead dentries, chained by ->private.  Their memory is never used for anything else: a walk
+ * without locks may still look at one, and sees by its seq that it is dead. */
+static struct spinlock g_pool_lock = SPINLOCK_INIT(RANK_FS);
+static struct dentry *g_pool; /* guarded by g_pool_lock */
 
 void dcache_init(void) {
     mutex_init(&g_shrink_mutex);
@@ -50,44 +54,92 @@ struct dentry *dentry_cached(struct dentry *parent, const char *name, size_t len
 
 /* ---- life ---- */
 
+static struct dentry *pool_take(void) {
+    spin_lock(&g_pool_lock);
+    struct dentry *d = g_pool;
+    if (d != NULL) {
+        g_pool = d->private;
+    }
+    spin_unlock(&g_pool_lock);
+    if (d == NULL) {
+        d = kzalloc(sizeof(*d));
+        if (d != NULL) {
+            d->seq = 1; /* dead so far */
+        }
+    }
+    return d;
+}
+
+static void pool_give(struct dentry *d) {
+    spin_lock(&g_pool_lock);
+    d->private = g_pool;
+    g_pool = d;
+    spin_unlock(&g_pool_lock);
+}
+
+/* A walk without locks may be looking: from here until dentry_change_end it takes nothing it sees
+ * for right. */
+void dentry_change_begin(struct dentry *d) {
+    (void)atomic_fetch_add(&d->seq, 1u); /* a full barrier as well */
+}
+
+void dentry_change_end(struct dentry *d) {
+    (void)atomic_fetch_add(&d->seq, 1u);
+}
+
 static void name_free(struct dentry *d) {
     if (d->name != d->inline_name) {
         kfree(d->name);
     }
 }
 
-struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len) {
-    struct dentry *d = kzalloc(sizeof(*d));
-    if (d == NULL) {
-        return NULL;
-    }
+static int name_set(struct dentry *d, const char *name, size_t len) {
     d->name = d->inline_name;
     if (len >= DENTRY_INLINE) {
-        d->name = kmalloc(len + 1);
-        if (d->name == NULL) {
-            kfree(d);
-            return NULL;
+        char *text = kmalloc(len + 1);
+        if (text == NULL) {
+            return -ENOMEM;
         }
+        d->name = text;
     }
     memcpy(d->name, name, len);
     d->name[len] = '\0';
     d->name_len = (uint32_t)len;
     d->hash = dentry_name_hash(name, len);
-    ref_init(&d->ref);
+    return 0;
+}
+
+struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len) {
+    struct dentry *d = pool_take();
+    if (d == NULL) {
+        return NULL;
+    }
+    if (name_set(d, name, len) != 0) {
+        pool_give(d);
+        return NULL;
+    }
     spin_init(&d->lock, RANK_DENTRY);
     list_init(&d->children);
     list_init(&d->child_link);
-    (void)atomic_fetch_add(&g_dentry_count, 1u); /* a statistic */
-    if (parent == NULL) {
-        d->parent = d;
-        return d;
+    d->hash_link.prev = d->hash_link.next = NULL;
+    d->inode = NULL;
+    if (parent != NULL) {
+        d->sb =
+            parent->sb; /* else the caller sets it; never NULL, as a walk without locks may look */
     }
-    dentry_get(parent);
-    d->parent = parent;
-    d->sb = parent->sb;
-    spin_lock(&parent->lock);
-    list_push_back(&parent->children, &d->child_link);
-    spin_unlock(&parent->lock);
+    d->parent = parent != NULL ? parent : d;
+    d->flags = d->mount_count = 0;
+    d->used = false;
+    d->private = NULL;
+    ref_init(&d->ref);
+    dentry_change_end(d);
+    (void)atomic_fetch_add(&g_dentry_count, 1u); /* a statistic */
+    if (parent != NULL) {
+        dentry_get(parent);
+        spin_lock(&parent->lock);
+        list_push_back(&parent->children, &d->child_link);
+        spin_unlock(&parent->lock);
+    }
     return d;
 }
 
@@ -108,6 +160,7 @@ static void name_iput(struct inode *inode) {
 static void dentry_kill(struct dentry *d) {
     for (;;) {
         struct dentry *parent = d->parent;
+        dentry_change_begin(d);
         if (parent != d) {
             spin_lock(&parent->lock);
             list_del_init(&d->child_link);
@@ -121,7 +174,7 @@ static void dentry_kill(struct dentry *d) {
         if ((d->flags & DENTRY_PINNED) == 0) {
             (void)atomic_fetch_sub(&g_dentry_count, 1u); /* a statistic */
         }
-        kfree(d);
+        pool_give(d);
         if (parent == d || !ref_put(&parent->ref)) {
             return;
         }
@@ -150,7 +203,7 @@ int super_set_root(struct super_block *sb, struct inode *root) {
         return -ENOMEM;
     }
     d->sb = sb;
-    d->inode = root;
+    atomic_store(&d->inode, root);
     sb->root = d;
     return 0;
 }
@@ -171,7 +224,7 @@ static void dcache_shrink(void) {
         struct dentry *d = list_entry(victims, struct dentry, hash_link);
         victims = victims->next;
         d->hash_link.next = NULL;
-        dentry_put(d);
+        dentry_kill(d);
     }
     mutex_unlock(&g_shrink_mutex);
 }
@@ -216,7 +269,7 @@ struct dentry *dentry_hash_unique(struct dentry *d) {
     if (unlikely(seen >= DHASH_LONG_CHAIN)) {
         dhash_grow();
     }
-    if (unlikely(atomic_load_relaxed(&g_dentry_count) > DENTRIES_MAX)) {
+    if (unlikely(atomic_load_relaxed(&g_dentry_count) > g_dentries_max)) {
         dcache_shrink();
     }
     return old;
@@ -327,7 +380,9 @@ static bool turn_negative(struct dentry *d) {
         return false;
     }
     struct dhash_bucket *b = bucket_lock(d);
-    /* The table's reference and the caller's. */
+    dentry_change_begin(d);
+    /* The table's reference and the caller's; a walk without locks that took one more meanwhile
+     * sees the change, or is seen here. */
     if ((d->flags & DENTRY_HASHED) != 0 && atomic_load(&d->ref.n) == 2) {
         spin_lock(&d->lock);
         inode = d->inode;
@@ -335,6 +390,7 @@ static bool turn_negative(struct dentry *d) {
         d->flags &= ~DENTRY_DELETED;
         spin_unlock(&d->lock);
     }
+    dentry_change_end(d);
     dhash_unlock(b);
     bool turned = inode != NULL;
     name_iput(inode);

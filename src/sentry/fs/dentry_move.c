@@ -59,6 +59,8 @@ void dentry_replace(struct dentry *d, struct dentry *target, bool exchange) {
     child_leave(d);
     child_leave(target);
     lock_two(d, target);
+    dentry_change_begin(d);
+    dentry_change_begin(target);
     swap_names(d, target);
     /* The references on the parents change hands with the names. */
     d->parent = t_parent;
@@ -66,6 +68,8 @@ void dentry_replace(struct dentry *d, struct dentry *target, bool exchange) {
     if (!exchange) {
         target->flags |= DENTRY_DELETED;
     }
+    dentry_change_end(d);
+    dentry_change_end(target);
     unlock_two(d, target);
     if (!exchange) {
         dentry_unpin(target);

@@ -13,10 +13,12 @@
 #include "base/string.h"
 
 #define LEVEL_COUNT 3u
-#define CHAIN_MOVED ((struct list *)1) /* first of a bucket whose dentries are in the next table   \
-                                        */
+#define CHAIN_MOVED                                                                                \
+    ((struct list *)1) /* first of a bucket whose dentries are in the next table                   \
+                        */
 #define SHRINK_BATCH 64u
 #define SHRINK_SCAN  1024u /* buckets looked at in one go */
+#define PEEK_MAX     64u /* dentries looked at without the lock: the chain may change on the way */
 
 static struct dhash_bucket g_small[1u << 10], g_middle[1u << 13], g_large[1u << 16];
 
@@ -60,6 +62,26 @@ struct dhash_bucket *dhash_lock(const struct dentry *parent, uint64_t hash) {
     }
 }
 
+struct dentry *dhash_peek(const struct dentry *parent, const char *name, size_t len, uint64_t hash,
+                          uint32_t *out_seq) {
+    const struct dhash_bucket *b = bucket_at(atomic_load_relaxed(&g_level), parent, hash);
+    struct list *l = atomic_load(&b->first);
+    for (uint32_t i = 0; i < PEEK_MAX && l != NULL && l != CHAIN_MOVED; i++) {
+        struct dentry *d = list_entry(l, struct dentry, hash_link);
+        if (atomic_load_relaxed(&d->hash) == hash && atomic_load_relaxed(&d->parent) == parent) {
+            *out_seq = atomic_load(&d->seq);
+            /* The caller finds out by seq whether what is read here was right. */
+            const char *text = atomic_load_relaxed(&d->name);
+            if ((*out_seq & 1) == 0 && atomic_load_relaxed(&d->name_len) == len &&
+                memcmp(text, name, len) == 0) {
+                return d;
+            }
+        }
+        l = atomic_load(&d->hash_link.next);
+    }
+    return NULL;
+}
+
 struct dentry *dhash_find(const struct dhash_bucket *b, const struct dentry *parent,
                           const char *name, size_t len, uint64_t hash, uint32_t *out_seen) {
     uint32_t seen = 0;
@@ -86,7 +108,7 @@ void dhash_add(struct dhash_bucket *b, struct dentry *d) {
     if (b->first != NULL) {
         b->first->prev = link;
     }
-    b->first = link;
+    atomic_store(&b->first, link);
 }
 
 void dhash_del(struct dhash_bucket *b, struct dentry *d) {
@@ -145,12 +167,16 @@ static uint32_t bucket_reap(struct dhash_bucket *b, struct list **victims) {
     for (struct list *l = b->first == CHAIN_MOVED ? NULL : b->first; l != NULL; l = next) {
         struct dentry *d = list_entry(l, struct dentry, hash_link);
         next = l->next;
-        if ((d->flags & DENTRY_PINNED) != 0 || atomic_load_relaxed(&d->ref.n) != 1) {
+        uint32_t unused = 1; /* the table's reference alone */
+        if ((d->flags & DENTRY_PINNED) != 0 || atomic_load_relaxed(&d->ref.n) != unused) {
             continue;
         }
         if (d->used) {
             d->used = false;
             continue;
+        }
+        if (!atomic_cas(&d->ref.n, &unused, 0)) {
+            continue; /* a walk without locks took it meanwhile; from here on none can */
         }
         dhash_del(b, d);
         spin_lock(&d->lock);

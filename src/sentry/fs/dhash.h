@@ -22,6 +22,11 @@ static inline void dhash_unlock(struct dhash_bucket *b) {
  */
 struct dentry *dhash_find(const struct dhash_bucket *b, const struct dentry *parent,
                           const char *name, size_t len, uint64_t hash, uint32_t *out_seen);
+/* Without the lock: a dentry that was there at some moment, with the seq it had then; NULL also
+ * when the lock would be needed to tell.  Neither it nor what hangs on it is held: see walkfast.c.
+ */
+struct dentry *dhash_peek(const struct dentry *parent, const char *name, size_t len, uint64_t hash,
+                          uint32_t *out_seq);
 void dhash_add(struct dhash_bucket *b, struct dentry *d);
 void dhash_del(struct dhash_bucket *b, struct dentry *d);
 /* Chains have become this long: makes the table larger, if it can be.  No spinlock held. */

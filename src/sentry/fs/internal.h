@@ -63,11 +63,21 @@ must_check int walk_follow_last(struct walk *w, struct dentry *link);
 must_check int walk_lookup_last(struct walk *w, struct dentry **out);
 /* Moves the walk onto `d` (consumed) in the current mount and crosses what is mounted there. */
 must_check int walk_enter(struct walk *w, struct dentry *d);
+/* Moves the walk to `d` (consumed) and nothing else. */
+void walk_set_dentry(struct walk *w, struct dentry *d);
 /* References on w->path for the caller. */
 void walk_take(struct walk *w, struct path *out);
 void walk_end(struct walk *w);
 
+/* Takes as many components of `name` as it can without locks, moves the walk there, and returns the
+ * rest (walkfast.c). */
+const char *walk_fast(struct walk *w, const char *name);
+
 /* ---- dcache (dentry.c) ---- */
+extern uint32_t g_dentries_max; /* unused ones above this number are dropped */
+/* Frame each change of a dentry's place, and of its inode back to NULL. */
+void dentry_change_begin(struct dentry *d);
+void dentry_change_end(struct dentry *d);
 uint64_t dentry_name_hash(const char *name, size_t len);
 struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len, uint64_t hash);
 /* Adds `d` unless a dentry of that name is there: that one, referenced, or NULL.  Shrinks the cache

@@ -53,7 +53,7 @@ int user_path_copy(struct uaddr name, bool allow_empty, char **out) {
 
 /* ---- the walk's references ---- */
 
-static void walk_set_dentry(struct walk *w, struct dentry *d) {
+void walk_set_dentry(struct walk *w, struct dentry *d) {
     if (w->own_dentry) {
         dentry_put(w->path.dentry);
     }
@@ -294,16 +294,22 @@ static int walk_done(struct walk *w) {
 
 /* Walks the whole name, or with LOOKUP_PARENT all but its last component. */
 static int walk_text(struct walk *w, const char *name) {
+    bool try_fast = true;
     w->last_kind = LAST_ROOT;
     for (;;) {
         while (*name == '/') {
             name++;
+        }
+        if (try_fast) {
+            name = walk_fast(w, name);
+            try_fast = false;
         }
         if (*name == '\0') {
             if (w->depth == 0) {
                 return walk_done(w);
             }
             name = w->stack[--w->depth];
+            try_fast = true;
             continue;
         }
         int err = check_dir_search(w);
@@ -343,6 +349,7 @@ static int walk_text(struct walk *w, const char *name) {
                 w->stack[w->depth++] = rest; /* never more than links followed */
             }
             name = next;
+            try_fast = true;
         } else {
             name = rest;
         }

@@ -60,7 +60,7 @@ static int stat_fd(int fd, struct kstat *out) {
 /* By path; an empty one with AT_EMPTY_PATH is the descriptor itself. */
 static int stat_at(int dirfd, struct uaddr user_name, uint32_t at_flags, struct kstat *out) {
     struct path_name name;
-    struct path p;
+    struct walk w;
     bool empty_ok = (at_flags & AT_EMPTY_PATH) != 0;
     if (empty_ok && user_name.v == 0 && dirfd >= 0) {
         return stat_fd(dirfd, out);
@@ -74,12 +74,12 @@ static int stat_at(int dirfd, struct uaddr user_name, uint32_t at_flags, struct 
     }
     uint32_t lookup =
         ((at_flags & AT_SYMLINK_NOFOLLOW) != 0 ? 0 : LOOKUP_FOLLOW) | (empty_ok ? LOOKUP_EMPTY : 0);
-    err = path_lookup(dirfd, name.text, lookup, &p);
-    path_name_put(&name);
+    err = walk_start(&w, dirfd, name.text, lookup);
     if (err == 0) {
-        err = vfs_getattr(&p, out);
-        path_put(&p);
+        err = vfs_getattr(&w.path, out); /* the walk holds it */
     }
+    walk_end(&w);
+    path_name_put(&name);
     return err;
 }
 

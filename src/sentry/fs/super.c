@@ -54,12 +54,31 @@ struct super_block *super_alloc(const struct fs_type *type, const struct super_o
     return sb;
 }
 
+#define LAST_LOOK_YIELDS 10000
+
+/* Walks without locks hold a dentry for a moment without its mount: waits until none does.  False
+ * when somebody keeps one. */
+static bool dentries_gone(const struct dentry *root) {
+    for (int i = 0; atomic_load(&root->ref.n) != 1; i++) {
+        if (i == LAST_LOOK_YIELDS) {
+            return false;
+        }
+        task_yield();
+    }
+    return true;
+}
+
 void super_put(struct super_block *sb) {
     if (sb == NULL || !ref_put(&sb->ref)) {
         return;
     }
     if (sb->root != NULL) {
         dentry_prune(sb->root);
+        if (!dentries_gone(sb->root)) {
+            log_error("%s: a name is still held after the last unmount; its memory is lost",
+                      sb->type->name);
+            return;
+        }
         dentry_put(sb->root);
     }
     if (sb->ops->destroy != NULL) {

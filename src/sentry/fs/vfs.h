@@ -12,11 +12,13 @@
  * lookup: at least read) and inode->rw for writing around setattr (vfs_setattr); around rmdir, and
  * rename over a directory, also the victim's rw. The xattr operations run without a lock of the
  * VFS.  file_ops->read and ->write get none either: a filesystem's write takes inode->rw itself and
- * honours O_APPEND there.  map_pages runs under mm->lock and must not take inode->rw. Dentries: the
- * hash table holds one reference on each hashed dentry.  Whoever holds a reference may read ->inode
+ * honours O_APPEND there.  map_pages runs under mm->lock and must not take inode->rw.
+ * Dentries: the hash table holds one reference on each hashed dentry.  Whoever holds a reference may read ->inode
  * without a lock: it changes from NULL to an inode once; back only when nobody else holds the
- * dentry.  ->name and ->parent need dentry->lock, or the parent's dir->rw.  dentry_put and
- * inode_put may sleep (evict). Sleep: all operations may sleep unless they say otherwise.
+ * dentry.  ->name and ->parent need dentry->lock, or the parent's dir->rw.  A dentry's memory stays
+ * a dentry's for ever, so that a path walk may look at one it does not hold.  dentry_put and
+ * inode_put may sleep (evict).
+ * Sleep: all operations may sleep unless they say otherwise.
  */
 #ifndef MOAT_SENTRY_VFS_H
 #define MOAT_SENTRY_VFS_H
@@ -214,6 +216,7 @@ struct inode {
 
 struct dentry {
     struct refcount ref;   /* the hash table holds one while DENTRY_HASHED */
+    uint32_t seq;          /* atomic: odd while it changes place or is dead (fs/walkfast.c) */
     struct spinlock lock;  /* RANK_DENTRY */
     struct dentry *parent; /* root: itself; referenced */
     struct inode *inode;   /* NULL: negative; referenced */
