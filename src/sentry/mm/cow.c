@@ -51,11 +51,11 @@ static void own_around(struct vma *v, uint64_t addr) {
     struct protect_batch b;
     protect_batch_init(&b, v->mm);
     for (int64_t i = -(int64_t)before; i < (int64_t)after; i++) {
-        uint64_t host = pte[i] & PTE_HOST;
-        pte[i] = vma_pte(v, pte_pfn(pte[i]), PTE_OWN | PTE_ANON) | host;
-        if (host != 0) {
-            protect_batch_add(&b, addr + (uint64_t)(i * (int64_t)PAGE_SIZE),
-                              pte_prot(pte[i]) | PROT_BIT_GRANT, true);
+        uint64_t old = pte[i];
+        pte[i] = vma_pte(v, pte_pfn(old), PTE_OWN | PTE_ANON | (old & PTE_HOST));
+        if ((old & PTE_HOST) != 0) {
+            protect_batch_add(&b, addr + (uint64_t)(i * (int64_t)PAGE_SIZE), pte_prot(old),
+                              pte_prot(pte[i]));
         }
     }
     protect_batch_flush(&b);

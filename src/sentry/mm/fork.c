@@ -65,8 +65,7 @@ static void share_entries(struct pt_span *span, struct fork_copy *f) {
         uint64_t pte = old & ~(PTE_OWN | PTE_WRITE);
         span->pte[i] = pte;
         if ((pte & PTE_HOST) != 0 && writable) {
-            protect_batch_add(&f->protects, span->va + i * PAGE_SIZE, pte_prot(pte),
-                              (old & PTE_WRITE) != 0);
+            protect_batch_add(&f->protects, span->va + i * PAGE_SIZE, pte_prot(old), pte_prot(pte));
         }
     }
 }

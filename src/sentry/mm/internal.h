@@ -155,19 +155,20 @@ static inline void map_batch_init(struct map_batch *b, struct mm *mm) {
 void map_batch_add(struct map_batch *b, uint64_t va, uint64_t pte, uint32_t flags);
 void map_batch_flush(struct map_batch *b);
 
-/* Protects in runs. */
+/* Protects in runs.  Pages without a change join a run, so that it stays one order, but do not end
+ * it. */
 struct protect_batch {
     struct mm *mm;
     uint64_t va, page_count, needed;
     uint32_t prot;
+    bool takes; /* some page loses a right */
     int error;
 };
 static inline void protect_batch_init(struct protect_batch *b, struct mm *mm) {
     *b = (struct protect_batch){.mm = mm};
 }
-/* A mapped page that must have `prot`; `changed` when it had others before (runs without a change
- * are dropped). */
-void protect_batch_add(struct protect_batch *b, uint64_t va, uint32_t prot, bool changed);
+/* A mapped page that had `old` rights and must have `prot`. */
+void protect_batch_add(struct protect_batch *b, uint64_t va, uint32_t old, uint32_t prot);
 void protect_batch_flush(struct protect_batch *b);
 
 void order_unmap(struct mm *mm, uint64_t va, uint64_t page_count);

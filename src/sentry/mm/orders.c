@@ -154,7 +154,8 @@ void map_batch_add(struct map_batch *b, uint64_t va, uint64_t pte, uint32_t flag
 
 void protect_batch_flush(struct protect_batch *b) {
     if (b->needed != 0 && b->mm->space != NULL) {
-        int err = platform_protect(b->mm->space, b->va, b->needed, b->prot);
+        uint32_t prot = b->prot | (b->takes ? 0 : PROT_BIT_GRANT);
+        int err = platform_protect(b->mm->space, b->va, b->needed, prot);
         if (err != 0) {
             b->error = err;
             mm_set_broken(b->mm);
@@ -162,21 +163,23 @@ void protect_batch_flush(struct protect_batch *b) {
     }
     b->page_count = 0;
     b->needed = 0;
+    b->takes = false;
 }
 
-void protect_batch_add(struct protect_batch *b, uint64_t va, uint32_t prot, bool changed) {
+void protect_batch_add(struct protect_batch *b, uint64_t va, uint32_t old, uint32_t prot) {
     bool joins = b->page_count != 0 && b->va + b->page_count * PAGE_SIZE == va && b->prot == prot;
     if (!joins) {
         protect_batch_flush(b);
-        if (!changed) {
+        if (old == prot) {
             return;
         }
         b->va = va;
         b->prot = prot;
     }
     b->page_count++;
-    if (changed) {
+    if (old != prot) {
         b->needed = b->page_count;
+        b->takes = b->takes || (old & ~prot) != 0;
     }
 }
 

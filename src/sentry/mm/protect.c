@@ -21,8 +21,7 @@ static int visit_protect(struct pt_span *span, void *arg) {
         uint64_t pte = vma_pte(w->v, pte_pfn(old), old & (PTE_OWN | PTE_ANON | PTE_HOST));
         span->pte[i] = pte;
         if ((pte & PTE_HOST) != 0) {
-            protect_batch_add(&w->batch, span->va + i * PAGE_SIZE, pte_prot(pte),
-                              pte_prot(pte) != pte_prot(old));
+            protect_batch_add(&w->batch, span->va + i * PAGE_SIZE, pte_prot(old), pte_prot(pte));
         }
     }
     return 0;
