@@ -13,12 +13,12 @@
  * rename over a directory, also the victim's rw. The xattr operations run without a lock of the
  * VFS.  file_ops->read and ->write get none either: a filesystem's write takes inode->rw itself and
  * honours O_APPEND there.  map_pages runs under mm->lock and must not take inode->rw.
- * Dentries: the hash table holds one reference on each hashed dentry.  Whoever holds a reference may read ->inode
- * without a lock: it changes from NULL to an inode once; back only when nobody else holds the
- * dentry.  ->name and ->parent need dentry->lock, or the parent's dir->rw.  A dentry's memory stays
- * a dentry's for ever, so that a path walk may look at one it does not hold.  dentry_put and
- * inode_put may sleep (evict).
- * Sleep: all operations may sleep unless they say otherwise.
+ * Dentries: the hash table holds one reference on each hashed dentry.  Whoever holds a reference
+ * may read ->inode without a lock: it changes from NULL to an inode once; back only when nobody
+ * else holds the dentry.  ->name and ->parent need dentry->lock, or the parent's dir->rw.  A
+ * dentry's memory stays a dentry's for ever, so that a path walk may look at one it does not hold.
+ * dentry_put and inode_put may sleep (evict). Sleep: all operations may sleep unless they say
+ * otherwise.
  */
 #ifndef MOAT_SENTRY_VFS_H
 #define MOAT_SENTRY_VFS_H
