@@ -105,7 +105,8 @@ void control_init(void);
 /* sentry_host_event(HAL_COOKIE_CONTROL). */
 void control_event(void);
 struct control_process;
-/* A process with process->control set has closed its files and is about to end: waits for its console.  May sleep. */
+/* A process with process->control set has closed its files and is about to end: waits for its
+ * console.  May sleep. */
 void control_process_ending(struct control_process *cp);
 /* It is gone, with this wait status. */
 void control_process_exited(struct control_process *cp, int32_t status);
