@@ -21,8 +21,8 @@
 #define NR_CLONE      56
 #define NR_ARCH_PRCTL 158
 
-/* Runs of at most this many pages are entered in the page tables at once: cheaper than a host fault
- * each. */
+/* Runs of at most this many pages, or that the kernel knows to be there, are entered in the page
+ * tables at once: cheaper than a host fault each. */
 #define POPULATE_PAGES 16u
 
 static const uint64_t g_clone_process = CLONE_FILES | CLONE_PARENT;
@@ -45,7 +45,7 @@ static int call_map(const struct order *o, struct stub_order *out) {
         return err;
     }
     uint64_t flags = MAP_SHARED | MAP_FIXED;
-    if (o->pages <= POPULATE_PAGES && o->pfn < hal_memory()->frame_count) {
+    if ((o->pages <= POPULATE_PAGES || o->populate) && o->pfn < hal_memory()->frame_count) {
         flags |= MAP_POPULATE;
     }
     *out = call(NR_MMAP, o->va, o->pages * PAGE_SIZE, o->prot);

@@ -55,6 +55,7 @@ enum order_kind {
 struct order {
     uint8_t kind;
     uint8_t prot;
+    bool populate;
     bool urgent; /* must come before user code: it takes rights away, or replaces a page */
     uint64_t va, pfn, pages;
     struct platform_thread *child;

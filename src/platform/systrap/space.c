@@ -336,7 +336,8 @@ static bool range_ok(uint64_t va, uint64_t pages) {
 static bool order_merge(struct platform_space *s, const struct order *o) {
     struct order *last = queue_last(&s->queue);
     if (last == NULL || s->batcher != NULL || last->kind != o->kind || last->prot != o->prot ||
-        last->urgent != o->urgent || last->va + last->pages * PAGE_SIZE != o->va) {
+        last->urgent != o->urgent || last->populate != o->populate ||
+        last->va + last->pages * PAGE_SIZE != o->va) {
         return false;
     }
     if (o->kind == ORDER_MAP) {
@@ -371,6 +372,7 @@ must_check int platform_map(struct platform_space *space, uint64_t va, uint64_t 
     uint64_t off;
     struct order o = {.kind = ORDER_MAP,
                       .urgent = (prot & PROT_BIT_REPLACE) != 0,
+                      .populate = (prot & PROT_BIT_POPULATE) != 0,
                       .prot = (uint8_t)(prot & 7),
                       .va = va,
                       .pfn = pfn,

@@ -134,7 +134,7 @@ static void cluster_enter(struct vma *v, struct cluster *c) {
         gather_entry(mm, c->pte[i]);
         if ((c->pte[i] & PTE_HOST) != 0) {
             *pte = entry | PTE_HOST;
-            map_batch_add(&b, va, entry, PROT_BIT_REPLACE);
+            map_batch_add(&b, va, entry, PROT_BIT_REPLACE | PROT_BIT_POPULATE);
         } else {
             *pte = entry;
         }

@@ -22,6 +22,7 @@ struct enter {
     struct vma *v;
     uint64_t va, pfn, done, count; /* page i of the run goes to va + i pages */
     uint64_t extra;
+    bool touched;   /* the frames hold memory: worth populating */
     bool announced; /* shared pages that the file was told will be written: replaces entries without
                        OWN */
     struct map_batch batch;
@@ -29,6 +30,7 @@ struct enter {
 };
 
 static void enter_new(struct enter *e, uint64_t *pte, uint64_t va, uint64_t pfn, uint32_t flags) {
+    flags |= e->touched && e->count <= POPULATE_MAX ? PROT_BIT_POPULATE : 0;
     uint64_t entry = vma_pte(e->v, pfn, e->extra);
     if (e->v->mm->space != NULL && pte_prot(entry) != 0) {
         *pte = entry | PTE_HOST;
@@ -79,10 +81,10 @@ static int enter_run(struct enter *e) {
 }
 
 /* As many of `*inout_count` contiguous frames as there are, halving the wish. */
-static int alloc_some(uint64_t *inout_count, bool raw, uint64_t *out_pfn) {
+static int alloc_some(uint64_t *inout_count, bool raw, uint64_t *out_pfn, bool *out_touched) {
     uint64_t count = MIN(*inout_count, FRAME_RUN_MAX);
     for (; count > 0; count /= 2) {
-        int err = raw ? frame_alloc_run_raw(count, out_pfn) : frame_alloc_run(count, out_pfn);
+        int err = frame_take(count, !raw, out_pfn, out_touched);
         if (err == 0) {
             *inout_count = count;
             return 0;
@@ -104,7 +106,7 @@ int fill_anon(struct vma *v, uint64_t start, uint64_t end) {
         }
         struct enter e = {.v = v, .va = va, .extra = PTE_OWN | PTE_ANON};
         e.count = (stop - va) >> PAGE_SHIFT;
-        int err = alloc_some(&e.count, false, &e.pfn);
+        int err = alloc_some(&e.count, false, &e.pfn, &e.touched);
         if (err == 0) {
             va += e.count * PAGE_SIZE;
             spin_lock(&mm->pt_lock);
@@ -168,7 +170,7 @@ static int fill_copy_run(struct vma *v, uint64_t start, uint64_t end, uint64_t *
         return err;
     }
     struct enter e = {.v = v, .va = start, .extra = PTE_OWN | PTE_ANON, .count = count};
-    err = alloc_some(&e.count, true, &e.pfn);
+    err = alloc_some(&e.count, true, &e.pfn, &e.touched);
     if (err == 0 && hal_copy(frame_ptr(e.pfn), frame_ptr(file_pfn), e.count * PAGE_SIZE) != 0) {
         frame_put_run(e.pfn, e.count);
         err = -EIO;
@@ -177,6 +179,7 @@ static int fill_copy_run(struct vma *v, uint64_t start, uint64_t end, uint64_t *
     if (err != 0) {
         return err;
     }
+    e.touched = true; /* by the copy */
     *out_filled_to = start + e.count * PAGE_SIZE;
     spin_lock(&mm->pt_lock);
     bool valid = atomic_load(&g_unmap_seq) == seq;

@@ -272,7 +272,7 @@ static int zero_dirty(uint64_t chunk_pfn, const uint64_t *dirty, uint32_t at, ui
     return 0;
 }
 
-static int take_small(uint32_t count, bool zero, uint64_t *out_pfn) {
+static int take_small(uint32_t count, bool zero, uint64_t *out_pfn, bool *out_touched) {
     uint64_t dirty[CHUNK_WORDS];
     uint32_t at = 0;
     spin_lock(&g_frames.lock);
@@ -296,6 +296,7 @@ static int take_small(uint32_t count, bool zero, uint64_t *out_pfn) {
     spin_unlock(&g_frames.lock);
 
     *out_pfn = (index << CHUNK_SHIFT) + at;
+    *out_touched = bits_next(dirty, at, false) >= at + count;
     if (zero && zero_dirty(index << CHUNK_SHIFT, dirty, at, count) != 0) {
         frame_put_run(*out_pfn, count);
         return -ENOMEM;
@@ -353,7 +354,7 @@ static void clean_chunks(uint64_t first, uint64_t count) {
     }
 }
 
-static int take_large(uint64_t count, bool zero, uint64_t *out_pfn) {
+static int take_large(uint64_t count, bool zero, uint64_t *out_pfn, bool *out_touched) {
     uint64_t chunks = (count + CHUNK_FRAMES - 1) >> CHUNK_SHIFT;
     spin_lock(&g_frames.lock);
     uint64_t first = limit_reached() ? NONE : find_chunk_run(chunks);
@@ -381,27 +382,30 @@ static int take_large(uint64_t count, bool zero, uint64_t *out_pfn) {
     chunk_publish(first + chunks - 1, chunk_get(first + chunks - 1));
     spin_unlock(&g_frames.lock);
     *out_pfn = first << CHUNK_SHIFT;
+    *out_touched = false;
     return 0;
 }
 
-static int take(uint64_t count, bool zero, uint64_t *out_pfn) {
+int frame_take(uint64_t count, bool zero, uint64_t *out_pfn, bool *out_touched) {
     if (count == 0 || count > FRAME_RUN_MAX) {
         return -ENOMEM;
     }
-    return count < CHUNK_FRAMES ? take_small((uint32_t)count, zero, out_pfn)
-                                : take_large(count, zero, out_pfn);
+    return count < CHUNK_FRAMES ? take_small((uint32_t)count, zero, out_pfn, out_touched)
+                                : take_large(count, zero, out_pfn, out_touched);
 }
 
 int frame_alloc(uint64_t *out_pfn) {
-    return take(1, true, out_pfn);
+    return frame_alloc_run(1, out_pfn);
 }
 
 int frame_alloc_run(uint64_t count, uint64_t *out_pfn) {
-    return take(count, true, out_pfn);
+    bool touched;
+    return frame_take(count, true, out_pfn, &touched);
 }
 
 int frame_alloc_run_raw(uint64_t count, uint64_t *out_pfn) {
-    return take(count, false, out_pfn);
+    bool touched;
+    return frame_take(count, false, out_pfn, &touched);
 }
 
 /* ---- giving back ---- */

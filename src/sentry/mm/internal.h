@@ -58,6 +58,13 @@ int pt_walk(struct page_table *pt, uint64_t start, uint64_t end, bool create, pt
 uint64_t pt_next_present(struct page_table *pt, uint64_t start, uint64_t end);
 uint64_t pt_next_absent(struct page_table *pt, uint64_t start, uint64_t end);
 
+/* ---- frames (frame.c) ---- */
+
+/* What frame_alloc_run (zero) and frame_alloc_run_raw do; *out_touched: the host holds memory for
+ * all of them already. */
+must_check int frame_take(uint64_t count, bool zero, uint64_t *out_pfn, bool *out_touched);
+#define POPULATE_MAX 512u /* pages of an order that are worth entering at once */
+
 /* ---- areas (vma.c) ---- */
 
 #define VMA_PROT     (VMA_READ | VMA_WRITE | VMA_EXEC)
