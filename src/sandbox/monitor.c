@@ -48,7 +48,9 @@ int monitor_init(struct monitor *m, struct sandbox *sandbox, const char *contain
         (void)sigaddset(&set, g_forwarded[i]); /* valid numbers */
     }
     m->clients = calloc(CLIENTS_MAX, sizeof(*m->clients));
-    if (m->clients == NULL || sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
+    sigset_t blocked = set;
+    (void)sigaddset(&blocked, SIGPIPE); /* a child that is gone shows as EPIPE */
+    if (m->clients == NULL || sigprocmask(SIG_BLOCK, &blocked, NULL) != 0) {
         return err_sys(err, -ENOMEM, "cannot prepare the monitor");
     }
     m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -167,8 +167,10 @@ static noreturn_fn void sentry_child(struct starter *s, int config, int go, int 
             raise_fd(&s->shm) | raise_fd(&log_fd) | raise_fd(&s->sentry_program) |
             raise_fd(&status);
     if (e != 0) {
-        (void)err_set(&err, -EMFILE,
-                      "too many open files to start the Sentry"); /* reported below */
+        (void)err_set(
+            &err, -EMFILE,
+            "too many open files to start the Sentry: raise the limit (ulimit -n 256)"); /* reported
+                                                                                            below */
     } else if (read(go, &byte, 1) != 1) { /* the parent has mapped our ids */
         _exit(1);
     } else if (child_null_stdio(&err) == 0 &&
@@ -218,7 +220,8 @@ static int start_sentry(struct starter *s, pid_t *out_pid, struct err *err) {
     } else {
         *out_pid = pid;
         e = confine_map_ids(pid, err);
-        if (e == 0 && write(go[1], "g", 1) != 1) {
+        if (e == 0 && write(go[1], "g", 1) != 1 &&
+            errno != EPIPE) { /* EPIPE: its status says why */
             e = err_sys(err, -errno, "cannot start the Sentry");
         }
     }

@@ -132,6 +132,11 @@ class Do(unittest.TestCase):
             self.assertEqual((r.returncode, r.stdout, len(r.stderr.splitlines())), (status, "", 1), args)
             self.assertIn(text, r.stderr)
 
+    def test_too_few_descriptors(self):
+        r = subprocess.run(["sh", "-c", f"ulimit -n 60; exec {moat.MOAT} do true"], capture_output=True, text=True, timeout=60)
+        self.assertEqual((r.returncode, len(r.stderr.splitlines())), (1, 1), r.stderr)
+        self.assertIn("ulimit -n", r.stderr)
+
     def test_help(self):
         commands = ["do", "run", "create", "start", "exec", "state", "list", "ps", "kill", "wait", "delete", "spec", "features"]
         top = moat.run(["--help"])
