@@ -15,6 +15,7 @@
  * it out.  Chunk records are never freed, so counts are reached without a lock.
  */
 #include "mm/internal.h"
+#include "mm/bits.h"
 
 #include <linux/errno.h>
 
@@ -72,49 +73,6 @@ void frame_init(void) {
 }
 
 /* ---- bitmaps and records ---- */
-
-static void bit_set(uint64_t *map, uint64_t i) {
-    map[i / 64] |= 1ull << (i % 64);
-}
-
-static void bit_clear(uint64_t *map, uint64_t i) {
-    map[i / 64] &= ~(1ull << (i % 64));
-}
-
-static bool bit_test(const uint64_t *map, uint64_t i) {
-    return (map[i / 64] >> (i % 64) & 1) != 0;
-}
-
-static void bits_set(uint64_t *map, uint32_t from, uint32_t count) {
-    while (count > 0) {
-        uint32_t n = MIN(64 - from % 64, count);
-        map[from / 64] |= (n == 64 ? ~0ull : (1ull << n) - 1) << (from % 64);
-        from += n;
-        count -= n;
-    }
-}
-
-static void bits_clear(uint64_t *map, uint32_t from, uint32_t count) {
-    while (count > 0) {
-        uint32_t n = MIN(64 - from % 64, count);
-        map[from / 64] &= ~((n == 64 ? ~0ull : (1ull << n) - 1) << (from % 64));
-        from += n;
-        count -= n;
-    }
-}
-
-/* First bit at or after `from` that is `set`, in a map of CHUNK_FRAMES bits; CHUNK_FRAMES when
- * there is none. */
-static uint32_t bits_next(const uint64_t *map, uint32_t from, bool set) {
-    while (from < CHUNK_FRAMES) {
-        uint64_t word = (set ? map[from / 64] : ~map[from / 64]) >> (from % 64);
-        if (word != 0) {
-            return from + (uint32_t)__builtin_ctzll(word);
-        }
-        from = (from / 64 + 1) * 64;
-    }
-    return CHUNK_FRAMES;
-}
 
 /* Lowest chunk whose bit is `set` in `map`, from chunk *inout_word * 64 on, which is moved up to
  * where one is. */
@@ -207,13 +165,13 @@ static bool limit_reached(void) {
  * none. */
 static uint32_t chunk_find_run(struct chunk *c, uint32_t count) {
     uint32_t longest = 0;
-    for (uint32_t at = bits_next(c->free, 0, true); at < CHUNK_FRAMES;) {
-        uint32_t end = bits_next(c->free, at, false);
+    for (uint32_t at = bits_next(c->free, CHUNK_FRAMES, 0, true); at < CHUNK_FRAMES;) {
+        uint32_t end = bits_next(c->free, CHUNK_FRAMES, at, false);
         if (end - at >= count) {
             return at;
         }
         longest = MAX(longest, end - at);
-        at = bits_next(c->free, end, true);
+        at = bits_next(c->free, CHUNK_FRAMES, end, true);
     }
     c->run_bound = longest;
     return CHUNK_FRAMES;
@@ -262,12 +220,12 @@ static void set_refs(struct chunk *c, uint32_t at, uint32_t count) {
 /* Zeroes those of the run's frames that were dirty. */
 static int zero_dirty(uint64_t chunk_pfn, const uint64_t *dirty, uint32_t at, uint32_t count) {
     uint32_t end = at + count;
-    for (uint32_t i = bits_next(dirty, at, true); i < end;) {
-        uint32_t stop = MIN(bits_next(dirty, i, false), end);
+    for (uint32_t i = bits_next(dirty, CHUNK_FRAMES, at, true); i < end;) {
+        uint32_t stop = MIN(bits_next(dirty, CHUNK_FRAMES, i, false), end);
         if (hal_zero(frame_ptr(chunk_pfn + i), (stop - i) * PAGE_SIZE) != 0) {
             return -ENOMEM;
         }
-        i = bits_next(dirty, stop, true);
+        i = bits_next(dirty, CHUNK_FRAMES, stop, true);
     }
     return 0;
 }
@@ -296,7 +254,7 @@ static int take_small(uint32_t count, bool zero, uint64_t *out_pfn, bool *out_to
     spin_unlock(&g_frames.lock);
 
     *out_pfn = (index << CHUNK_SHIFT) + at;
-    *out_touched = bits_next(dirty, at, false) >= at + count;
+    *out_touched = bits_next(dirty, CHUNK_FRAMES, at, false) >= at + count;
     if (zero && zero_dirty(index << CHUNK_SHIFT, dirty, at, count) != 0) {
         frame_put_run(*out_pfn, count);
         return -ENOMEM;
@@ -344,7 +302,7 @@ static void clean_chunks(uint64_t first, uint64_t count) {
     uint64_t run = 0;
     for (uint64_t i = first; i <= first + count; i++) {
         struct chunk *c = i < first + count ? chunk_get(i) : NULL;
-        if (c != NULL && bits_next(c->dirty, 0, true) < CHUNK_FRAMES) {
+        if (c != NULL && bits_next(c->dirty, CHUNK_FRAMES, 0, true) < CHUNK_FRAMES) {
             memset(c->dirty, 0, sizeof(c->dirty));
             run++;
         } else if (run > 0) {
