@@ -52,6 +52,20 @@ static char *linear_reserve(uint64_t size) {
     return sys_failed(p) ? NULL : (char *)ALIGN_UP((uintptr_t)p, HUGE_SIZE);
 }
 
+/*
+ * Keeps the first 2 MiB in small pages: a small guest, such as one that sleeps, then holds what it
+ * uses and no huge page.  The host fills a range by a huge page only while none of it is there,
+ * whoever touches it, so one page decides; the range may become huge after it was punched.
+ */
+static long first_pages_small(char *base) {
+    long err = sys3(SYS_madvise, (long)base, (long)HUGE_SIZE, MADV_NOHUGEPAGE);
+    if (err != 0) {
+        return err == -EINVAL ? 0 : err; /* a host without huge pages */
+    }
+    *(volatile char *)base = 0;
+    return 0;
+}
+
 int host_memory_init(const struct moat_boot *boot) {
     struct sysinfo si;
     if (sys1(SYS_sysinfo, (long)&si) != 0) {
@@ -72,6 +86,10 @@ int host_memory_init(const struct moat_boot *boot) {
         sys_mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
                  g_memory_fd, 0) != (long)base) {
         return -ENOMEM;
+    }
+    err = first_pages_small(base);
+    if (err != 0) {
+        return (int)err;
     }
     char *heap = host_reserve(HEAP_SPACE);
     if (heap == NULL) {
