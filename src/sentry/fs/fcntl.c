@@ -99,6 +99,8 @@ static int64_t fcntl_file(struct file *f, int fd, uint32_t cmd, uint64_t arg) {
         return pipe_set_size(f, (uint32_t)arg);
     case F_GETPIPE_SZ:
         return pipe_get_size(f);
+    case F_GETLEASE:
+        return F_UNLCK; /* nobody can take one */
     case F_ADD_SEALS:
         return shmem_add_seals(f, (uint32_t)arg);
     case F_GET_SEALS:

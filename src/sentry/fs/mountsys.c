@@ -221,14 +221,11 @@ int64_t sys_mount(struct task *t, const struct sysargs *args) {
     if ((flags & MAGIC_MASK) == MAGIC_VALUE) {
         flags &= ~MAGIC_MASK;
     }
-    if (!capable(CAP_SYS_ADMIN)) {
-        return -EPERM;
-    }
     int64_t r = copy_mount_args(&m, args);
     if (r == 0) {
         r = user_path(AT_FDCWD_MOAT, uaddr_of(args->a[1]), LOOKUP_FOLLOW, &at);
         if (r == 0) {
-            r = do_mount(&m, &at, flags);
+            r = capable(CAP_SYS_ADMIN) ? do_mount(&m, &at, flags) : -EPERM;
             path_put(&at);
         }
     }
@@ -273,13 +270,10 @@ int64_t sys_umount2(struct task *t, const struct sysargs *args) {
         ((flags & UMOUNT_EXPIRE_) != 0 && (flags & (UMOUNT_FORCE_ | UMOUNT_DETACH_)) != 0)) {
         return -EINVAL;
     }
-    if (!capable(CAP_SYS_ADMIN)) {
-        return -EPERM;
-    }
     uint32_t lookup = (flags & UMOUNT_NOFOLLOW_) != 0 ? 0 : LOOKUP_FOLLOW;
     int64_t r = user_path(AT_FDCWD_MOAT, uaddr_of(args->a[0]), lookup, &p);
     if (r == 0) {
-        r = umount_path(&p, flags);
+        r = capable(CAP_SYS_ADMIN) ? umount_path(&p, flags) : -EPERM;
         path_put(&p);
     }
     return r;
@@ -292,14 +286,11 @@ int64_t sys_umount2(struct task *t, const struct sysargs *args) {
 static int pivot_locked(const struct path *new_root, const struct path *old_at,
                         const struct path *root) {
     struct mount *n = new_root->mount;
-    if (new_root->dentry != n->root || root->dentry != root->mount->root || n->parent == NULL ||
-        root->mount->parent != NULL || n->ns != root->mount->ns) {
-        return -EINVAL;
-    }
     if (n == root->mount || old_at->mount == root->mount) {
         return -EBUSY;
     }
-    if (!is_below(old_at->mount, n)) {
+    if (new_root->dentry != n->root || root->dentry != root->mount->root || n->parent == NULL ||
+        root->mount->parent != NULL || n->ns != root->mount->ns || !is_below(old_at->mount, n)) {
         return -EINVAL;
     }
     mount_move_locked(n, NULL, NULL);
