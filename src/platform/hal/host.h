@@ -33,6 +33,8 @@ void host_thread_ready(void);
 void host_runtime_init(const uint64_t *auxv);
 /* The value of an AT_* entry, or 0. */
 uint64_t host_auxv(uint64_t type);
+/* The CPU that the caller is on, or UINT32_MAX when the host does not tell. */
+uint32_t host_cpu(void);
 /* A thread that runs fn(arg), which must not return, on a new stack.  0 or -errno. */
 must_check int host_thread_start(size_t stack_size, void (*fn)(void *arg), void *arg);
 long host_clone(long flags, void *stack_top, void (*fn)(void *arg), void *arg);

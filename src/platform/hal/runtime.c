@@ -18,9 +18,11 @@
 #define SYMBOLS_MAX 64u
 
 typedef int clock_fn(int clock, struct timespec *ts);
+typedef long cpu_fn(unsigned int *cpu, unsigned int *node, void *unused);
 
 static const uint64_t *g_auxv;
 static clock_fn *g_vdso_clock;
+static cpu_fn *g_vdso_cpu;
 
 uint64_t host_auxv(uint64_t type) {
     for (const uint64_t *a = g_auxv; a[0] != AT_NULL; a += 2) {
@@ -70,6 +72,7 @@ void host_runtime_init(const uint64_t *auxv) {
     const char *vdso = (const char *)(uintptr_t)host_auxv(AT_SYSINFO_EHDR);
     if (vdso != NULL) {
         g_vdso_clock = (clock_fn *)vdso_find(vdso, "__vdso_clock_gettime");
+        g_vdso_cpu = (cpu_fn *)vdso_find(vdso, "__vdso_getcpu");
     }
 }
 
@@ -79,6 +82,14 @@ uint64_t hal_clock_ns(enum hal_clock clock) {
         (void)sys2(SYS_clock_gettime, (long)clock, (long)&ts); /* the three clocks always exist */
     }
     return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+uint32_t host_cpu(void) {
+    unsigned int cpu = UINT32_MAX;
+    if (g_vdso_cpu == NULL || g_vdso_cpu(&cpu, NULL, NULL) != 0) {
+        return UINT32_MAX;
+    }
+    return cpu;
 }
 
 int host_thread_start(size_t stack_size, void (*fn)(void *arg), void *arg) {

@@ -25,9 +25,11 @@
  * tables at once: cheaper than a host fault each. */
 #define POPULATE_PAGES 16u
 
-static const uint64_t g_clone_process = CLONE_FILES | CLONE_PARENT;
-static const uint64_t g_clone_thread =
-    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+_Static_assert(STUB_CLONE_PROCESS == (CLONE_FILES | CLONE_PARENT),
+               "the child is the Sentry's, as its parent is");
+_Static_assert(STUB_CLONE_THREAD == (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
+                                     CLONE_THREAD | CLONE_SYSVSEM),
+               "what a thread shares");
 
 static struct stub_order call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c) {
     return (struct stub_order){.nr = nr, .args = {a, b, c, 0, 0, 0}};
@@ -74,7 +76,7 @@ must_check static int order_call(const struct order *o, struct stub_order *out) 
         out->args[5] = area_off(o->child);
         return 0;
     case ORDER_PROCESS:
-        *out = call(NR_CLONE, g_clone_process, 0, 0);
+        *out = call(NR_CLONE, STUB_CLONE_PROCESS, 0, 0);
         out->args[4] = (uint64_t)g_systrap.area_fd;
         out->args[5] = area_off(o->child);
         return 0;
@@ -82,7 +84,7 @@ must_check static int order_call(const struct order *o, struct stub_order *out) 
         if (o->child->state != CTX_UNBORN) {
             return -EAGAIN; /* its area could not be mapped */
         }
-        *out = call(NR_CLONE, g_clone_thread, frame_va(o->child), 0);
+        *out = call(NR_CLONE, STUB_CLONE_THREAD, frame_va(o->child), 0);
         out->args[5] = area_off(o->child);
         return 0;
     case ORDER_BASE:
@@ -218,6 +220,9 @@ void batch_order(struct platform_thread *t, const struct seccomp_notif *n) {
         t->unreported = true;
         thread_enter_user(t);
     }
+    if (s->last.kind == ORDER_PROCESS || s->last.kind == ORDER_THREAD) {
+        near_begin(t);
+    }
     if (notify_continue(t->vcpu->listener, n->id) != 0) {
         space_kill(s, "stub died");
     } else if (over) {
@@ -276,6 +281,7 @@ bool batch_report(struct platform_thread *t, const struct seccomp_notif *n, stru
         return false;
     }
     t->notif_id = n->id;
+    near_end(t);
     if (failed) {
         struct order o = s->last;
         order_failed(s, &o, (int)(int64_t)n->data.args[0]);

@@ -19,6 +19,7 @@
 #define HWCAP2_FSGSBASE_BIT (1ul << 1)
 
 struct systrap g_systrap;
+_Static_assert(sizeof(cpu_set_t) == sizeof(g_systrap.affinity), "one kind of CPU mask");
 
 const struct platform_info *platform_info(void) {
     return &g_systrap.info;
@@ -36,6 +37,7 @@ static void cpus_assign(void) {
     if (!affinity(&set)) {
         return;
     }
+    memcpy(g_systrap.affinity, &set, sizeof(g_systrap.affinity));
     uint32_t n = 0;
     for (uint32_t i = 0, cpu = 0; i < g_systrap.vcpu_count && n < CPU_SETSIZE;
          cpu = (cpu + 1) % CPU_SETSIZE) {

@@ -125,6 +125,7 @@ struct platform_thread {
     bool birth;          /* the held notification maps the area of a new process */
     bool resumed;        /* CTX_UNBORN: run it at once */
     bool counted;        /* in vcpu->unborn */
+    bool near_;          /* kept on one CPU while it clones */
     bool destroyed;      /* by the kernel */
     bool regs_dirty, bases_dirty;
     bool orders_first; /* a plain call was answered with a kick, to carry out urgent orders */
@@ -173,6 +174,7 @@ struct systrap {
     char handover[160];
     uint32_t vcpu_count;
     struct vcpu *vcpus[HOST_VCPU_MAX];
+    uint64_t affinity[16]; /* CPUs that we may use */
     bool fsgsbase;
     bool trap_only;   /* every call takes the handler (MOAT_HANDOVER_TRAP) */
     uint32_t fp_room; /* bytes kept for the XSAVE image at the end of an area */
@@ -240,8 +242,15 @@ int notify_setup(int listener, bool sync_wake);
 /* ---- filter.c ---- */
 struct sock_filter;
 /* Writes the stubs' filter; instructions written (at most FILTER_MAX). */
-#define FILTER_MAX 96
+#define FILTER_MAX 200
 uint32_t filter_build(struct sock_filter *out, bool trap_only);
+
+/* ---- near.c: where newborn stubs run ---- */
+/* Keeps t on the caller's CPU, so that what it clones is born there; and lets a thread go again. */
+void near_begin(struct platform_thread *t);
+void near_end(struct platform_thread *t);
+/* The same for a newborn, which inherited its parent's mask. */
+void near_newborn(const struct platform_thread *t);
 
 /* ---- zygote.c ---- */
 must_check int zygote_fork(struct vcpu *v);

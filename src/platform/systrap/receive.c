@@ -200,6 +200,7 @@ static void birth_accept(struct platform_thread *t, const struct seccomp_notif *
     t->state = CTX_FULL;
     t->birth = process;
     t->left = cpu_ticks();
+    near_newborn(t);
     child_settled(t);
     if (process) {
         s->pid = t->tid;

@@ -37,6 +37,11 @@
 #define STUB_CMD_REPORT 0x200 /* STUB_NR_REPORT after the last order */
 #define STUB_CMD_EXIT   0x400 /* leave: exit(0) */
 
+/* Flags of the two clones that are ordered (linux/sched.h): FILES | PARENT, and VM | FS | FILES |
+ * SIGHAND | THREAD | SYSVSEM. */
+#define STUB_CLONE_PROCESS 0x8400
+#define STUB_CLONE_THREAD  0x50f00
+
 #define STUB_CTX_COMMAND 0
 #define STUB_CTX_FS_BASE 8
 #define STUB_CTX_GS_BASE 16
