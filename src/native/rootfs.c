@@ -83,30 +83,40 @@ static int mount_at(int root, const char *source, const char *target, const char
                : err_sys(err, -errno, "cannot mount %s on %s", type, target);
 }
 
-static int mount_bind(int root, const struct container_mount *m, struct err *err) {
-    struct stat st;
-    char where[64];
-    if (stat(m->source, &st) != 0) {
-        return err_sys(err, -errno, "cannot use the volume %s", m->source);
-    }
-    int e = make_target(root, m->target, S_ISDIR(st.st_mode));
-    cleanup_fd int fd = e != 0 ? e : open_in_root(root, m->target, O_PATH);
-    if (fd < 0) {
-        return err_sys(err, fd, "cannot make the mount point %s", m->target);
-    }
-    (void)snprintf(where, sizeof(where), "/proc/self/fd/%d", fd); /* fits */
-    if (mount(m->source, where, NULL, MS_BIND | MS_REC, NULL) != 0) {
-        return err_sys(err, -errno, "cannot mount the volume %s on %s", m->source, m->target);
-    }
-    if ((m->flags & MOAT_MOUNT_RDONLY) != 0) {
-        cleanup_fd int top = open_in_root(root, m->target, O_PATH);
+/*
+ * Takes the volumes' trees while their paths still mean what the caller meant: the mount on SCRATCH
+ * hides what lies below it. trees[i] is -1 where mounts[i] is no volume; the caller closes them.
+ */
+static int open_volumes(const struct container *c, int *trees, struct err *err) {
+    for (size_t i = 0; i < c->mount_count; i++) {
+        const struct container_mount *m = &c->mounts[i];
+        if (m->kind != MOUNT_BIND) {
+            continue;
+        }
+        trees[i] =
+            open_tree(AT_FDCWD, m->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+        if (trees[i] < 0) {
+            return err_sys(err, -errno, "cannot use the volume %s", m->source);
+        }
         struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-        if (top < 0 || syscall(SYS_mount_setattr, top, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
-                               sizeof(attr)) != 0) {
-            return err_sys(err, -errno, "cannot make the volume %s read-only", m->target);
+        if ((m->flags & MOAT_MOUNT_RDONLY) != 0 &&
+            mount_setattr(trees[i], "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) != 0) {
+            return err_sys(err, -errno, "cannot make the volume %s read-only", m->source);
         }
     }
     return 0;
+}
+
+static int mount_volume(int root, const struct container_mount *m, int tree, struct err *err) {
+    struct stat st;
+    int e = fstat(tree, &st) == 0 ? make_target(root, m->target, S_ISDIR(st.st_mode)) : -errno;
+    cleanup_fd int target = e != 0 ? e : open_in_root(root, m->target, O_PATH);
+    if (target < 0) {
+        return err_sys(err, target, "cannot make the mount point %s", m->target);
+    }
+    return move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0
+               ? 0
+               : err_sys(err, -errno, "cannot mount the volume %s on %s", m->source, m->target);
 }
 
 static int make_devices(int root, struct err *err) {
@@ -171,7 +181,7 @@ static int mount_root(const struct container *c, struct err *err) {
                : err_sys(err, -errno, "cannot move the overlay");
 }
 
-static int mount_inside(const struct container *c, int root, struct err *err) {
+static int mount_inside(const struct container *c, int root, const int *trees, struct err *err) {
     int e = mount_at(root, "proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, err);
     e = e != 0 ? e
                : mount_at(root, "sysfs", "/sys", "sysfs",
@@ -179,14 +189,14 @@ static int mount_inside(const struct container *c, int root, struct err *err) {
     e = e != 0 ? e : make_devices(root, err);
     for (size_t i = 0; i < c->mount_count && e == 0; i++) {
         const struct container_mount *m = &c->mounts[i];
-        e = m->kind == MOUNT_BIND ? mount_bind(root, m, err)
+        e = m->kind == MOUNT_BIND ? mount_volume(root, m, trees[i], err)
                                   : mount_at(root, m->source, m->target, m->fstype,
                                              MS_NOSUID | MS_NODEV, m->options, err);
     }
     return e;
 }
 
-int native_enter_root(const struct container *c, struct err *err) {
+static int enter_root(const struct container *c, const int *trees, struct err *err) {
     int e = mount_root(c, err);
     if (e != 0) {
         return e;
@@ -195,7 +205,7 @@ int native_enter_root(const struct container *c, struct err *err) {
     if (root < 0) {
         return err_sys(err, -errno, "cannot open the new root");
     }
-    e = mount_inside(c, root, err);
+    e = mount_inside(c, root, trees, err);
     if (e == 0 && (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
                    umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)) {
         e = err_sys(err, -errno, "cannot enter the new root");
@@ -203,6 +213,22 @@ int native_enter_root(const struct container *c, struct err *err) {
     if (e == 0 && c->root_readonly &&
         mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) != 0) {
         e = err_sys(err, -errno, "cannot make the root read-only");
+    }
+    return e;
+}
+
+int native_enter_root(const struct container *c, struct err *err) {
+    cleanup_free int *trees = calloc(c->mount_count + 1, sizeof(*trees));
+    if (trees == NULL) {
+        return err_sys(err, -ENOMEM, "cannot prepare the container's mounts");
+    }
+    for (size_t i = 0; i < c->mount_count; i++) {
+        trees[i] = -1;
+    }
+    int e = open_volumes(c, trees, err);
+    e = e != 0 ? e : enter_root(c, trees, err);
+    for (size_t i = 0; i < c->mount_count; i++) {
+        cleanup_fd_fn(&trees[i]);
     }
     return e;
 }

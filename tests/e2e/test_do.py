@@ -107,6 +107,15 @@ class Do(unittest.TestCase):
             self.assertEqual(pathlib.Path(d, "out").read_text(), "back\n")
             self.assertEqual(self.out("cat", "/one", options=["-v", f"{d}/out:/one:ro"]), "back\n")
 
+    def test_native_volumes_wherever_they_lie(self):
+        # native builds its root on /tmp, which must not hide a volume from there
+        with tempfile.TemporaryDirectory(dir="/tmp") as d:
+            pathlib.Path(d, "in").write_text("from host\n")
+            native = ["--isolation", "native", "--volume", f"{d}:/data:ro", "--volume", f"{d}/in:/one"]
+            r = moat.do("sh", "-c", "cat /data/in; echo x >/one; cat /data/in; echo y >/data/in", options=native)
+            self.assertEqual(r.stdout, "from host\nx\n")
+            self.assertIn("Read-only", r.stderr)
+
     def test_memory_limit(self):
         r = moat.do("python3", "-c", "x = b'a' * (400 << 20)", options=["--memory", "128m"])
         self.assertNotEqual(r.returncode, 0)
