@@ -332,13 +332,17 @@ static void dentry_leave_tree(struct dentry *d) {
     spin_unlock(&d->lock);
 }
 
-/* A referenced child of `d`, or NULL. */
+/* A referenced child of `d`, or NULL.  One whose last reference just went is on its way out by
+ * itself. */
 static struct dentry *first_child(struct dentry *d) {
     struct dentry *child = NULL;
     spin_lock(&d->lock);
-    if (!list_empty(&d->children)) {
+    while (child == NULL && !list_empty(&d->children)) {
         child = list_first(&d->children, struct dentry, child_link);
-        dentry_get(child);
+        if (!ref_get_unless_zero(&child->ref)) {
+            list_del_init(&child->child_link);
+            child = NULL;
+        }
     }
     spin_unlock(&d->lock);
     return child;
@@ -346,9 +350,8 @@ static struct dentry *first_child(struct dentry *d) {
 
 void dentry_prune(struct dentry *root) {
     struct dentry *d = root;
-    if (list_empty(
-            &root->children)) { /* none can come: the directory is dead, or its superblock is */
-        return;
+    if (list_empty(&root->children)) {
+        return; /* and none can come: the directory is dead, or its superblock is */
     }
     mutex_lock(&g_shrink_mutex);
     dentry_get(d);

@@ -22,7 +22,11 @@ static struct dentry *cached_valid(struct dentry *parent, const char *name, size
         return d;
     }
     dentry_drop(d);
-    dentry_prune(d);
+    if (parent->inode->ops->rename == NULL) {
+        /* proc: what is below goes at once; elsewhere a name below could be moved meanwhile, and
+         * the shrinker finds it. */
+        dentry_prune(d);
+    }
     dentry_put(d);
     return NULL;
 }
