@@ -11,7 +11,7 @@ build) want=$build ;;
 demo) want=$demo ;;
 test) want="$demo busybox-static util-linux procps strace" ;;
 check) want="$build clang clang-format python3" ;;
-bench) want="$demo runc crun busybox-static" ;;
+bench) want="$demo runc" ;; # runsc, where bookworm-backports has it, is measured too
 *)
     echo "usage: $0 build|demo|test|check|bench" >&2
     exit 2
