@@ -46,7 +46,8 @@ enum {
      * before user code of any thread of the space that is resumed goes on, also after a trap
      * without full context. */
     PROT_BIT_REPLACE = 16,
-    /* platform_map: the frames hold memory already and will be used: worth entering in the host's page tables at once. */
+    /* platform_map: the frames hold memory already and will be used: worth entering in the host's
+       page tables at once. */
     PROT_BIT_POPULATE = 64,
     /* platform_protect: takes no right away, so it is not urgent. */
     PROT_BIT_GRANT = 32,

@@ -35,8 +35,8 @@ static inline void bits_clear(uint64_t *map, uint32_t from, uint32_t count) {
     }
 }
 
-/* First bit at or after `from` that is `set` (or clear), in a map of `size` bits, whole words; `size`
- * when there is none. */
+/* First bit at or after `from` that is `set` (or clear), in a map of `size` bits, whole words;
+ * `size` when there is none. */
 static inline uint32_t bits_next(const uint64_t *map, uint32_t size, uint32_t from, bool set) {
     while (from < size) {
         uint64_t word = (set ? map[from / 64] : ~map[from / 64]) >> (from % 64);
