@@ -545,6 +545,27 @@ static void test_threads_held(void) {
     seam_destroy(&t);
 }
 
+/* Threads destroyed in the handler go at once: their slots serve the next ones. */
+static void test_threads_retired(void) {
+    struct task t, other;
+    seam_start(&t, GUEST(guest_fork));
+    (void)seam_run(&t, RESUME_USER);
+    for (int i = 0; i < 100; i++) {
+        memset(&other, 0, sizeof(other));
+        CHECK(platform_thread_clone(t.thread, &other, &other.thread) == 0);
+        CHECK(seam_run(&t, RESUME_ORDERS)->u.orders.error == 0);
+        platform_regs_get(other.thread, &other.regs);
+        other.regs.rip = GUEST(guest_fork);
+        platform_regs_set(other.thread, &other.regs);
+        struct trap *trap = seam_run(&other, RESUME_USER);
+        CHECK(trap->kind == TRAP_SYSCALL && trap->full_context && other.thread->slot < 4);
+        platform_thread_destroy(other.thread);
+    }
+    platform_result_set(t.thread, 4);
+    CHECK(seam_exit_of(&t) == 4);
+    seam_destroy(&t);
+}
+
 /* Each vCPU serves a busy program of its own. */
 static uint64_t g_calls[64];
 static uint64_t g_until;
@@ -647,5 +668,6 @@ const struct seam_test g_seam_tests[] = {
     {"killed", test_killed},
     {"deaf", test_deaf},
     {"threads held", test_threads_held},
+    {"threads retired", test_threads_retired},
 };
 const size_t g_seam_test_count = ARRAY_COUNT(g_seam_tests);

@@ -265,22 +265,23 @@ void platform_result_set(struct platform_thread *t, int64_t result) {
     }
 }
 
-/* Ends a context that is not the space's last.  One that exits by itself is let go; any other stays
- * in the notification that it waits in, where it runs nothing any more, until the space ends:
- * whatever it were answered, a guest that tampered with its signal mask could come back to user
- * code. */
+/* Ends a context that is not the space's last.  One at exit(2) is let go; one in the handler is
+ * told to exit, and the stub text goes straight there; any other stays in the notification that it
+ * waits in, where it runs nothing any more, until the space ends: whatever it were answered, a
+ * guest that tampered with its signal mask could come back to user code. */
 static void thread_retire(struct platform_thread *t) {
     enum ctx_state was = t->state;
     t->state = CTX_LEAVE;
+    if (was == CTX_WAIT) {
+        list_del_init(&t->ready_link);
+    }
     if (was == CTX_PLAIN && t->call_nr == NR_EXIT) {
         (void)notify_continue(t->vcpu->listener, t->notif_id); /* already gone is as good */
         thread_gone(t);
-    } else if (was == CTX_FULL && t->regs.orig_rax == NR_EXIT) {
+    } else if ((was == CTX_FULL || was == CTX_WAIT) && !t->birth) {
         if (!thread_answer(t, STUB_CMD_EXIT)) {
             thread_gone(t);
         }
-    } else if (was == CTX_WAIT) {
-        list_del_init(&t->ready_link);
     } else if (was == CTX_RUN) { /* not by the kernel's rules: it is held at its next trap */
         t->space->loose = true;
         thread_signal(t);
