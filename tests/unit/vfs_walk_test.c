@@ -220,7 +220,29 @@ static void start_growers(void *arg) {
     }
 }
 
+/* ---- a namespace that ends takes its mounts along, as soon as nobody uses them ---- */
+
+static void test_namespace_end(void) {
+    struct super_block *sb;
+    struct mount *m;
+    struct path inside, below;
+    CHECK(lazy_mount(&g_lazy_type, "x", 0, "", &sb) == 0 &&
+          mount_attach(sb, NULL, 0, "x", &m) == 0);
+    struct path root = {m, m->root};
+    CHECK(path_lookup_at(&root, &root, "/d1", 0, &inside) == 0);
+    CHECK(lazy_mount(&g_lazy_type, "y", 0, "", &sb) == 0);
+    CHECK(mount_attach(sb, &inside, 0, "y", NULL) == 0);
+    path_put(&inside);
+    CHECK(path_lookup_at(&root, &root, "/d1/d2/f3", 0, &below) == 0);
+    mount_ns_end(&below); /* named by any path in it */
+    mount_put(m);
+    CHECK(atomic_load(&g_inodes) == 3); /* the walker's file and what leads there */
+    path_put(&below);
+    CHECK(atomic_load(&g_inodes) == 0);
+}
+
 static void tests(void *arg) {
+    test_namespace_end();
     test_shrinking();
     test_trading();
     harness_run(start_growers, NULL);

@@ -235,6 +235,21 @@ void mount_detach_tree(struct mount *top) {
     mutex_unlock(&g_mount_mutex);
 }
 
+void mount_ns_end(const struct path *root) {
+    struct mount *top = root->mount;
+    mutex_lock(&g_mount_mutex);
+    while (top->parent != NULL) {
+        top = top->parent; /* a pivot_root put another mount above it */
+    }
+    bool attached = top->ns != NULL;
+    mount_get(top);
+    mutex_unlock(&g_mount_mutex);
+    if (attached) {
+        mount_detach_tree(top);
+    }
+    mount_put(top);
+}
+
 static struct mount_ns *ns_alloc(void) {
     struct mount_ns *ns = kzalloc(sizeof(*ns));
     if (ns != NULL) {

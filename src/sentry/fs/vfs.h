@@ -373,6 +373,9 @@ must_check int mount_attach(struct super_block *sb, const struct path *at, uint3
                             const char *source, struct mount **out_mount);
 /* Takes `top` and all below it out of the tree (umount -l; the end of a container's namespace). */
 void mount_detach_tree(struct mount *top);
+/* A container is gone: takes apart the namespace that `root` is in; each mount goes with its last
+ * user. */
+void mount_ns_end(const struct path *root);
 /* Kernel-internal mount by type name at an absolute path (boot). */
 must_check int kmount(const char *type, const char *source, const char *target, uint32_t flags,
                       const char *data);

@@ -146,6 +146,7 @@ static void container_discard(struct container *c) {
     shm_container_gone(c);
     ipc_container_gone(c);
     if (c->fs != NULL) {
+        mount_ns_end(&c->fs->root);
         fs_context_put(c->fs);
         c->fs = NULL;
     }
