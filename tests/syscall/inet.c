@@ -220,8 +220,18 @@ static void tcp_nonblocking_connect(void) {
     CHECK_EQ(poll_one(c, POLLOUT, 5000), POLLOUT);
     CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_ERROR, &err, &len), 0);
     CHECK_EQ(err, 0);
-    if (r == 0) {
-        CHECK_ERR(connect(c, (void *)&a, sizeof(a)), EISCONN);
+    if (r != 0) {
+        CHECK_EQ(connect(c, (void *)&a, sizeof(a)), 0);
+    }
+    CHECK_ERR(connect(c, (void *)&a, sizeof(a)), EISCONN);
+    close(l);
+    c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    r = connect(c, (void *)&a, sizeof(a));
+    CHECK(r == -1 && (errno == EINPROGRESS || errno == ECONNREFUSED));
+    if (errno == EINPROGRESS) {
+        CHECK((poll_one(c, POLLOUT, 5000) & (POLLERR | POLLHUP)) == (POLLERR | POLLHUP));
+        CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_ERROR, &err, &len), 0);
+        CHECK_EQ(err, ECONNREFUSED);
     }
 }
 

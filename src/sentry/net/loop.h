@@ -26,6 +26,8 @@ struct loop_sock {
     struct loop_addr remote; /* port 0: not connected */
     bool bound_by_user;      /* bind(2) chose the port: it stays after a UDP disconnect */
     bool v6_only;
+    bool connect_untold;   /* TCP: a connect that does not wait is done, and the next call tells so;
+                              atomic */
     struct list port_link; /* in the table while it owns its port */
     struct mutex bind_mutex;
     int32_t *options[3]; /* values of IP, TCP and IPv6 options; made when first set; guarded by

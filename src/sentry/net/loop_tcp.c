@@ -101,30 +101,17 @@ static int tcp_connect_to(struct loop_sock *l, struct loop_sock *listener, uint6
     return err;
 }
 
-static int tcp_connect(struct socket *s, const struct sock_addr *addr, uint32_t flags) {
-    struct loop_sock *l = loop_of(s), *listener = NULL;
-    struct loop_addr remote, old;
-    if (addr->u.family == AF_UNSPEC) {
-        return atomic_load(&s->state) == SOCK_UNCONNECTED ? 0 : -EOPNOTSUPP;
-    }
-    int err = loop_addr_parse(s, addr, &remote);
+/* Connects at once: 0 or -errno, and then the socket is as before. */
+static int tcp_connect_now(struct loop_sock *l, struct loop_addr *remote, uint64_t deadline_ns) {
+    struct loop_sock *listener = NULL;
+    struct loop_addr old = l->local; /* nobody else changes it while this connects */
+    int err = loop_autobind(l);
     if (err == 0) {
-        err = sock_connect_begin(s);
-        err = err == -EINVAL ? -EISCONN : err; /* a listening socket: connect(2) of tcp */
-    }
-    if (err != 0) {
-        return err;
-    }
-    old = l->local; /* nobody else changes it while this connects */
-    err = loop_autobind(l);
-    if (err == 0) {
-        err = tcp_find_listener(l, &remote, &listener);
+        err = tcp_find_listener(l, remote, &listener);
     }
     if (err == 0) {
-        err =
-            tcp_connect_to(l, listener, socket_deadline(s->sndtimeo_ns, (flags & O_NONBLOCK) != 0));
-        err = err == -EAGAIN ? -ECONNREFUSED
-                             : err; /* a full backlog; there is no one to try again later */
+        err = tcp_connect_to(l, listener, deadline_ns);
+        err = err == -EAGAIN ? -ECONNREFUSED : err; /* a full backlog; nobody tries again later */
         socket_put(&listener->s);
     }
     if (err != 0) {
@@ -132,9 +119,49 @@ static int tcp_connect(struct socket *s, const struct sock_addr *addr, uint32_t 
         l->remote.port = 0;
         memcpy(l->local.ip, old.ip, sizeof(old.ip));
         spin_unlock(&g_loop_lock);
-        atomic_store(&s->state, (uint32_t)SOCK_UNCONNECTED);
+        atomic_store(&l->s.state, (uint32_t)SOCK_UNCONNECTED);
     }
     return err;
+}
+
+/* connect(2) that does not wait: the outcome is there, but as on a network it is told by poll,
+ * SO_ERROR or the next call. */
+static int tcp_connect_untold(struct loop_sock *l, int err) {
+    if (err != 0 && err != -ECONNREFUSED) {
+        return err;
+    }
+    if (err != 0) {
+        socket_set_error(&l->s, -err);
+        waitq_wake(&l->s.waitq, POLLERR | POLLHUP | POLLIN | POLLOUT);
+    } else {
+        atomic_store(&l->connect_untold, true);
+    }
+    return -EINPROGRESS;
+}
+
+static int tcp_connect(struct socket *s, const struct sock_addr *addr, uint32_t flags) {
+    struct loop_sock *l = loop_of(s);
+    struct loop_addr remote;
+    if (addr->u.family == AF_UNSPEC) {
+        return atomic_load(&s->state) == SOCK_UNCONNECTED ? 0 : -EOPNOTSUPP;
+    }
+    int err = loop_addr_parse(s, addr, &remote);
+    if (err == 0) {
+        err = socket_take_error(s);
+    }
+    if (err == 0) {
+        err = sock_connect_begin(s);
+        err = err == -EINVAL ? -EISCONN : err; /* a listening socket */
+    }
+    if (err == -EISCONN && atomic_exchange(&l->connect_untold, false)) {
+        return 0;
+    }
+    if (err != 0) {
+        return err;
+    }
+    bool nonblock = (flags & O_NONBLOCK) != 0;
+    err = tcp_connect_now(l, &remote, socket_deadline(s->sndtimeo_ns, nonblock));
+    return nonblock ? tcp_connect_untold(l, err) : err;
 }
 
 static int tcp_listen(struct socket *s, uint32_t backlog) {
@@ -234,6 +261,14 @@ static int64_t tcp_recv(struct socket *s, struct sock_msg *m) {
     return stream_recv(s, m);
 }
 
+static uint32_t tcp_poll(struct socket *s, struct poll_table *table) {
+    uint32_t events = stream_poll(s, table);
+    if ((events & POLLERR) != 0) {
+        events |= POLLIN | POLLRDNORM | POLLRDHUP; /* a read tells the error */
+    }
+    return events;
+}
+
 const struct sock_ops g_loop_tcp_ops = {
     .bind = loop_bind,
     .connect = tcp_connect,
@@ -243,7 +278,7 @@ const struct sock_ops g_loop_tcp_ops = {
     .send = tcp_send,
     .recv = tcp_recv,
     .shutdown = tcp_shutdown,
-    .poll = stream_poll,
+    .poll = tcp_poll,
     .ioctl = loop_ioctl,
     .setsockopt = loop_setsockopt,
     .getsockopt = loop_getsockopt,
