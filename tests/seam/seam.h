@@ -35,6 +35,9 @@ int seam_hal_prepare(void);
 noreturn_fn void seam_fail(const char *file, int line, const char *what);
 void seam_say(const char *format, ...) printf_like(1, 2);
 
+/* ---- seam_filter.c ---- */
+void seam_filter_test(void);
+
 /* ---- seam_kernel.c ---- */
 /* A context of the tests: the cookie of its platform thread. */
 struct task {

@@ -641,6 +641,7 @@ static void test_smp(void) {
 }
 
 const struct seam_test g_seam_tests[] = {
+    {"filter", seam_filter_test},
     {"scaling", test_scaling},
     {"smp", test_smp},
     {"calls", test_calls},

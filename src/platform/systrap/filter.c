@@ -34,6 +34,20 @@ static void emit(struct program *p, uint16_t code, uint32_t k, uint32_t jt, uint
         (struct sock_filter){.code = code, .jt = (uint8_t)jt, .jf = (uint8_t)jf, .k = k};
 }
 
+/* Lets the jump at `at` go to the end of what is there when its condition holds (or when it does
+ * not). */
+static void land(struct program *p, uint32_t at, bool when_true) {
+    uint32_t distance = p->n - at - 1;
+    if (distance > UINT8_MAX) {
+        host_die("systrap: the stubs' filter grew too long");
+    }
+    if (when_true) {
+        p->out[at].jt = (uint8_t)distance;
+    } else {
+        p->out[at].jf = (uint8_t)distance;
+    }
+}
+
 static void load(struct program *p, uint32_t off) {
     emit(p, BPF_LD | BPF_W | BPF_ABS, off, 0, 0);
 }
@@ -104,7 +118,7 @@ static void bisect(struct program *p, const uint32_t *bounds, uint32_t lo, uint3
     uint32_t mid = lo + (hi - lo) / 2, at = p->n;
     emit(p, BPF_JMP | BPF_JGE | BPF_K, bounds[mid], 0, 0);
     bisect(p, bounds, lo, mid);
-    p->out[at].jt = (uint8_t)(p->n - at - 1);
+    land(p, at, true);
     bisect(p, bounds, mid + 1, hi);
 }
 
@@ -160,14 +174,12 @@ uint32_t filter_build(struct sock_filter *out, bool trap_only) {
     uint32_t at = p.n;
     emit(&p, BPF_JMP | BPF_JGE | BPF_K, (uint32_t)STUB_TEXT + STUB_TEXT_SIZE, 0,
          0); /* to guest code or stub text */
-    uint32_t guest = p.n;
     if (trap_only) {
         ret(&p, SECCOMP_RET_TRAP);
     } else {
         guest_calls(&p);
     }
-    out[at].jf = (uint8_t)(p.n - at - 1);
-    out[at].jt = (uint8_t)(guest - at - 1);
+    land(&p, at, false);
     stub_calls(&p);
     return p.n;
 }

@@ -242,7 +242,7 @@ int notify_setup(int listener, bool sync_wake);
 /* ---- filter.c ---- */
 struct sock_filter;
 /* Writes the stubs' filter; instructions written (at most FILTER_MAX). */
-#define FILTER_MAX 200
+#define FILTER_MAX 320
 uint32_t filter_build(struct sock_filter *out, bool trap_only);
 
 /* ---- near.c: where newborn stubs run ---- */
