@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -226,6 +227,22 @@ static void backlog_limits(void) {
     CHECK(child_ok(pid));
     close(a);
     close(b);
+}
+
+static void accept_without_descriptors(void) {
+    set_abstract("full");
+    int l = listener(SOCK_STREAM, 5), c = dial(SOCK_STREAM);
+    struct rlimit rl = {(rlim_t)c + 1, (rlim_t)c + 2};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &rl) == 0);
+    CHECK_ERR(accept(l, NULL, NULL), EMFILE);
+    CHECK_EQ(poll_one(l, POLLIN, 0), POLLIN);
+    rl.rlim_cur++;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &rl) == 0);
+    int s = accept(l, NULL, NULL);
+    CHECK(s >= 0);
+    CHECK_EQ(write(c, "still here", 10), 10);
+    char buf[16];
+    CHECK_EQ(read(s, buf, sizeof(buf)), 10);
 }
 
 static void blocking_accept_wakes(void) {
@@ -520,6 +537,7 @@ int main(void) {
     RUN(autobind);
     RUN(unbound_name);
     RUN(backlog_limits);
+    RUN(accept_without_descriptors);
     RUN(blocking_accept_wakes);
     RUN(end_of_stream);
     RUN(reset_when_unread);

@@ -120,3 +120,11 @@ int sock_accept(struct socket *s, uint32_t flags, struct socket **out) {
     *out = child;
     return 0;
 }
+
+void sock_unaccept(struct socket *s, struct socket *child) {
+    spin_lock(&s->lock);
+    list_push_front(&s->accept_queue, &child->accept_link);
+    atomic_store(&s->accept_count, s->accept_count + 1);
+    spin_unlock(&s->lock);
+    waitq_wake(&s->waitq, POLLIN | POLLRDNORM);
+}

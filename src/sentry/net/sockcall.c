@@ -240,25 +240,33 @@ int64_t sys_shutdown(struct task *t, const struct sysargs *args) {
 
 /* ---- accept ----------------------------------------------------------------------------- */
 
-static int sock_accept_install(struct socket *child, uint32_t flags, const struct sysargs *args) {
+/* Opens the accepted socket, which is consumed: its descriptor or -errno.  Without a free
+ * descriptor it stays with the listener for a later accept. */
+static int sock_accept_install(struct socket *listener, struct socket *child, uint32_t flags,
+                               const struct sysargs *args) {
     struct file *file;
     struct sock_addr addr = {0};
     int err = args->a[1] != 0 ? child->ops->getname(child, true, &addr) : 0;
     if (err == -ENOTCONN) {
         addr.len = sizeof(addr.u.family); /* the client has gone already */
         addr.u.family = child->family;
-        err = 0;
     }
-    int err_file = socket_file(child, flags & SOCK_NONBLOCK, &file);
-    if (err_file != 0) {
-        return err_file;
+    err = socket_file(child, flags & SOCK_NONBLOCK, &file);
+    if (err != 0) {
+        return err;
     }
-    if (err == 0 && args->a[1] != 0) {
+    int fd = fd_install(file, (flags & SOCK_CLOEXEC) != 0, 0);
+    if (fd < 0) {
+        socket_unfile(file);
+        sock_unaccept(listener, child);
+    } else if (args->a[1] != 0) {
         err = sock_addr_out(&addr, args->a[1], args->a[2]);
+        if (err != 0) {
+            (void)fd_close(fd); /* the error to tell is the first one */
+        }
     }
-    int fd = err != 0 ? err : fd_install(file, (flags & SOCK_CLOEXEC) != 0, 0);
     file_put(file);
-    return fd;
+    return err != 0 ? err : fd;
 }
 
 static int64_t sock_accept_call(const struct sysargs *args, uint32_t flags) {
@@ -275,7 +283,7 @@ static int64_t sock_accept_call(const struct sysargs *args, uint32_t flags) {
               ? -EOPNOTSUPP
               : s->ops->accept(s, atomic_load_relaxed(&file->flags) & O_NONBLOCK, &child);
     if (err == 0) {
-        err = sock_accept_install(child, flags, args);
+        err = sock_accept_install(s, child, flags, args);
     }
     file_put(file);
     return err;

@@ -169,6 +169,9 @@ static int64_t socket_file_ioctl(struct file *file, uint32_t request, struct uad
 
 static void socket_file_release(struct file *file) {
     struct socket *s = file->private;
+    if (s == NULL) {
+        return; /* socket_unfile took it back */
+    }
     spin_lock(&s->lock);
     s->file = NULL;
     spin_unlock(&s->lock);
@@ -219,4 +222,12 @@ int socket_file(struct socket *s, uint32_t flags, struct file **out_file) {
         socket_put(s);
     }
     return err;
+}
+
+void socket_unfile(struct file *file) {
+    struct socket *s = file->private;
+    spin_lock(&s->lock);
+    s->file = NULL;
+    spin_unlock(&s->lock);
+    file->private = NULL;
 }

@@ -175,6 +175,8 @@ static inline void socket_get(struct socket *s) {
 void socket_put(struct socket *s);
 /* Opens a file over the socket (consumes the reference) / over an accepted one; referenced file. */
 must_check int socket_file(struct socket *s, uint32_t flags, struct file **out_file);
+/* Takes the socket out of a file that nobody else has seen; its reference goes to the caller. */
+void socket_unfile(struct file *file);
 /* The socket of a file or NULL. */
 struct socket *socket_of(const struct file *file);
 /* Takes the pending error: 0 or -errno. */
@@ -240,6 +242,8 @@ must_check int sock_offer_child(struct socket *l, struct socket *client, struct 
                                 uint64_t deadline_ns);
 must_check int sock_listen_begin(struct socket *s, uint32_t backlog);
 int sock_accept(struct socket *s, uint32_t flags, struct socket **out);
+/* Puts an accepted child back to the front: there was no descriptor for it. */
+void sock_unaccept(struct socket *s, struct socket *child);
 
 /* ---- rights (unix_rights.c) ------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 #define SNDBUF_MIN 4608u /* socket(7): the doubled minima and maxima */
 #define RCVBUF_MIN 2304u
 #define BUF_MAX    212992u
+#define BUF_FORCED (8u * 1024u * 1024u) /* what CAP_NET_ADMIN may take of the kernel's memory */
 
 struct user_timeval {
     int64_t sec;
@@ -96,7 +97,7 @@ static int sockopt_set_linger(struct socket *s, struct uaddr value, int32_t len)
 
 static uint32_t sockopt_buffer(int32_t value, uint32_t minimum, bool force) {
     uint32_t asked = value < 0 ? (force ? 0 : BUF_MAX) : (uint32_t)value;
-    asked = MIN(asked, force ? (uint32_t)INT32_MAX / 2 : BUF_MAX);
+    asked = MIN(asked, force ? BUF_FORCED : BUF_MAX);
     return MAX(asked * 2, minimum);
 }
 
