@@ -566,9 +566,12 @@ static void test_threads_retired(void) {
     seam_destroy(&t);
 }
 
-/* Each vCPU serves a busy program of its own. */
-static uint64_t g_calls[64];
-static uint64_t g_until;
+/* Each vCPU serves a busy program of its own; calls are counted by windows of time, of which the
+ * best counts, as the machine may be busy with other things. */
+enum { WINDOWS = 20 };
+#define WINDOW_NS (20 * NSEC_PER_MSEC)
+static uint64_t g_calls[HOST_VCPU_MAX][WINDOWS];
+static uint64_t g_windows_start;
 
 static void busy(uint32_t vcpu) {
     struct task t;
@@ -576,33 +579,47 @@ static void busy(uint32_t vcpu) {
     seam_start_on(&t, vcpu, GUEST(guest_mixed));
     CHECK(platform_thread_vcpu(t.thread) == vcpu);
     struct resume r = {t.thread, RESUME_USER};
-    uint64_t calls = 0;
+    memset(g_calls[vcpu], 0, sizeof(g_calls[vcpu]));
     platform_wait(vcpu, &r, UINT64_MAX, &trap);
-    while (now() < g_until) {
+    for (;;) {
+        uint64_t at = now(), window = (at - g_windows_start) / WINDOW_NS;
+        if (at >= g_windows_start && window >= WINDOWS) {
+            break;
+        }
         CHECK(trap.kind == TRAP_SYSCALL && trap.task == &t);
         platform_result_set(t.thread, 0);
         platform_wait(vcpu, &r, UINT64_MAX, &trap);
-        calls++;
+        if (at >= g_windows_start) {
+            g_calls[vcpu][window]++;
+        }
     }
-    g_calls[vcpu] = calls;
     seam_destroy(&t);
 }
 
+static uint64_t best_window(uint32_t vcpus) {
+    uint64_t best = 0;
+    for (int w = 0; w < WINDOWS; w++) {
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < vcpus; i++) {
+            sum += g_calls[i][w];
+        }
+        best = MAX(best, sum);
+    }
+    return best;
+}
+
 static void test_scaling(void) {
-    const uint64_t span = 300 * NSEC_PER_MSEC;
-    uint64_t together = 0;
-    if (platform_info()->vcpu_count < 2) {
+    uint32_t count = platform_info()->vcpu_count;
+    if (count < 2) {
         return;
     }
-    g_until = now() + span;
+    g_windows_start = now() + WINDOW_NS;
     busy(0);
-    uint64_t alone = g_calls[0];
-    g_until = now() + span;
+    uint64_t alone = best_window(1);
+    g_windows_start = now() + WINDOW_NS;
     seam_smp(busy);
-    for (uint32_t i = 0; i < platform_info()->vcpu_count; i++) {
-        together += g_calls[i];
-    }
-    seam_say("     calls of two vCPUs: %lu %% of one's\n", (unsigned long)(together * 100 / alone));
+    seam_say("     calls of %u vCPUs: %lu %% of one's\n", count,
+             (unsigned long)(best_window(count) * 100 / alone));
 }
 
 /* Spaces come and go, fork and are kicked, on all vCPUs at once. */

@@ -85,7 +85,7 @@ struct host_event { /* one for each watched descriptor; at most once on a queue 
     struct list link;
     uint64_t cookie;
     uint32_t events; /* 0: cancelled meanwhile */
-    bool queued;
+    bool queued; /* atomic */
     uint32_t vcpu; /* on whose list */
 };
 int host_reactor_init(int control_fd);

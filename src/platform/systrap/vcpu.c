@@ -71,8 +71,7 @@ void host_vcpu_post(struct host_event *ev) {
         }
     }
     plock_lock(&v->lock);
-    if (!ev->queued) {
-        ev->queued = true;
+    if (!atomic_exchange(&ev->queued, true)) {
         ev->vcpu = v->id;
         list_push_back(&v->events, &ev->link);
     }
@@ -88,7 +87,7 @@ static void deliver_events(struct vcpu *v) {
         if (!list_empty(&v->events)) {
             ev = list_first(&v->events, struct host_event, link);
             list_del_init(&ev->link);
-            ev->queued = false;
+            atomic_store(&ev->queued, false); /* before the kernel looks: what comes now is posted anew */
         }
         plock_unlock(&v->lock);
         if (ev == NULL) {
