@@ -124,7 +124,9 @@ void thread_signal(const struct platform_thread *t) {
 }
 
 void thread_enter_user(struct platform_thread *t) {
-    t->started = cpu_ticks();
+    if (t->space->many) {
+        t->started = cpu_ticks();
+    }
     host_tick_wanted();
     __atomic_store_n(&t->state, CTX_RUN, __ATOMIC_SEQ_CST);
     if (unlikely(__atomic_load_n(&t->kick, __ATOMIC_SEQ_CST) != 0)) {

@@ -152,6 +152,7 @@ struct vcpu {
     uint32_t unborn;   /* atomic: contexts asked of the zygote that are not there yet */
     uint64_t
         cpus[16]; /* host CPU that it and its stubs are kept on, as a mask: trap hand-over only */
+    struct platform_thread *recent; /* whose notification came last; own, may be stale */
     struct platform_space *zygote_space;
     struct platform_thread *zygote;
     struct plock lock;

@@ -22,9 +22,11 @@
 
 static void leave_user(struct platform_thread *t) {
     t->left = cpu_ticks();
-    uint64_t spent = t->left - t->started;
-    t->ran += spent;
-    t->space->ran += spent;
+    if (t->space->many) { /* else the host's account of the process is the thread's */
+        uint64_t spent = t->left - t->started;
+        t->ran += spent;
+        t->space->ran += spent;
+    }
     t->kick_ticks = 0;
 }
 
@@ -269,7 +271,10 @@ bool receive(struct vcpu *v, const struct seccomp_notif *n, struct trap *out) {
         birth(v, n);
         return false;
     }
-    struct platform_thread *t = thread_lookup(v, (int32_t)n->pid);
+    struct platform_thread *t = v->recent; /* mostly the same one calls again */
+    if (t == NULL || t->tid != (int32_t)n->pid) {
+        t = v->recent = thread_lookup(v, (int32_t)n->pid);
+    }
     struct platform_space *s = t != NULL ? atomic_load(&t->space) : NULL;
     if (s == NULL) {
         return false; /* destroyed: it is dying */

@@ -87,7 +87,8 @@ static void deliver_events(struct vcpu *v) {
         if (!list_empty(&v->events)) {
             ev = list_first(&v->events, struct host_event, link);
             list_del_init(&ev->link);
-            atomic_store(&ev->queued, false); /* before the kernel looks: what comes now is posted anew */
+            atomic_store(&ev->queued,
+                         false); /* before the kernel looks: what comes now is posted anew */
         }
         plock_unlock(&v->lock);
         if (ev == NULL) {
