@@ -27,6 +27,7 @@
 static volatile sig_atomic_t g_signals;
 static char g_path[64];
 static int g_file, g_zero;
+static const char *g_self; /* path of this program */
 
 static uint64_t now_ns(void) {
     struct timespec t;
@@ -255,17 +256,18 @@ static uint64_t busy_calls(int processes) {
         pid_t pid = fork();
         check(pid >= 0, "fork");
         if (pid == 0) {
-            execl("/proc/self/exe", "micro", "--busy", fd_text, NULL);
+            execl(g_self, g_self, "--busy", fd_text, NULL);
             _exit(127);
         }
     }
+    close(result[1]); /* so that a program that cannot run ends the read */
     uint64_t sum = 0, calls;
     for (int i = 0; i < processes; i++) {
         check(read(result[0], &calls, sizeof(calls)) == (ssize_t)sizeof(calls), "read");
         sum += calls;
         wait(NULL);
     }
-    close(result[0]), close(result[1]);
+    close(result[0]);
     return sum;
 }
 
@@ -279,6 +281,7 @@ static int busy_main(int result_fd) {
 }
 
 int main(int argc, char **argv) {
+    g_self = argv[0];
     if (argc > 2 && strcmp(argv[1], "--busy") == 0) {
         return busy_main(atoi(argv[2]));
     }
