@@ -85,8 +85,8 @@ struct host_event { /* one for each watched descriptor; at most once on a queue 
     struct list link;
     uint64_t cookie;
     uint32_t events; /* 0: cancelled meanwhile */
-    bool queued; /* atomic */
-    uint32_t vcpu; /* on whose list */
+    bool queued;     /* atomic */
+    uint32_t vcpu;   /* on whose list */
 };
 int host_reactor_init(int control_fd);
 /* Starts the thread; before confinement. */
