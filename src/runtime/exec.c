@@ -9,7 +9,6 @@
 #include "runtime/lifecycle.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -87,13 +86,6 @@ static int wait_for_end(struct exec_session *s, struct moat_ctl_exit *event, str
     }
 }
 
-static int write_pid(const char *path, int32_t pid, struct err *err) {
-    cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    return fd >= 0 && dprintf(fd, "%d", pid) > 0
-               ? 0
-               : err_sys(err, -errno, "cannot write the pid file %s", path);
-}
-
 /* Asks the monitor for the process; its exit event may come before the reply. */
 static int request(struct exec_session *s, const struct runtime_exec *how,
                    const struct container_process *p, struct moat_ctl_exit *event,
@@ -107,7 +99,7 @@ static int request(struct exec_session *s, const struct runtime_exec *how,
     e = e != 0 ? e
                : client_request(s->sock, record, len, stdio, 3, &reply, sizeof(reply), event, err);
     if (e == 0 && how->pid_file != NULL) {
-        e = write_pid(how->pid_file, reply.pid, err);
+        e = state_write_pid(how->pid_file, reply.pid, err);
     }
     return e;
 }

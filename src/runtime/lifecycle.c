@@ -45,21 +45,12 @@ static int listen_control(int dir, struct err *err) {
               : err_sys(err, -saved, "cannot make the container's control socket");
 }
 
-static int write_pid_file(const char *path, pid_t pid, struct err *err) {
-    char text[16];
-    int n = snprintf(text, sizeof(text), "%d", (int)pid);
-    cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    return fd >= 0 && write(fd, text, (size_t)n) == n
-               ? 0
-               : err_sys(err, -errno, "cannot write the pid file %s", path);
-}
-
 static int lifecycle_created(void *arg, struct err *err) {
     struct lifecycle *l = arg;
     l->state.status = l->report >= 0 ? STATUS_CREATED : STATUS_RUNNING;
     int e = state_save(l->dir, &l->state, err);
     if (e == 0 && l->how->pid_file != NULL) {
-        e = write_pid_file(l->how->pid_file, l->state.pid, err);
+        e = state_write_pid(l->how->pid_file, l->state.pid, err);
     }
     if (e == 0 && l->report >= 0) {
         static const struct err none;

@@ -85,6 +85,13 @@ uint64_t state_process_start(pid_t pid) {
     return state == 'Z' || state == 'X' ? 0 : start;
 }
 
+int state_write_pid(const char *path, pid_t pid, struct err *err) {
+    cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    return fd >= 0 && dprintf(fd, "%d", (int)pid) > 0
+               ? 0
+               : err_sys(err, -errno, "cannot write the pid file %s", path);
+}
+
 struct json_object *state_to_json(const struct container_state *s) {
     struct json_object *o = json_object_new_object();
     if (o == NULL) {

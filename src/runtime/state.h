@@ -47,6 +47,8 @@ must_check int state_find(const char *root, const char *id, struct container_sta
 must_check int state_remove(const char *root, const char *id, struct err *err);
 /* The JSON text of `moat state`; the caller puts it.  NULL without memory. */
 struct json_object *state_to_json(const struct container_state *s);
+/* Writes a pid to the file that an engine asked for. */
+must_check int state_write_pid(const char *path, pid_t pid, struct err *err);
 /* Start time of a process, 0 when it is gone or a zombie. */
 uint64_t state_process_start(pid_t pid);
 
