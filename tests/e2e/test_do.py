@@ -2,6 +2,7 @@
 """moat do: exit codes, standard streams, options, wrong input, and nothing left behind."""
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -93,6 +94,19 @@ class Do(unittest.TestCase):
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertTrue(r.stdout.startswith("x\n"))
         self.assertFalse(os.path.exists(marker))
+
+    def test_ordinary_user(self):
+        with tempfile.TemporaryDirectory() as d:
+            # the build folder may be out of an ordinary user's reach
+            os.chmod(d, 0o755)
+            for name in ("moat", "moat-sentry", "moat-gofer"):
+                shutil.copy(moat.BUILD / name, d)
+            r = subprocess.run(["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", d + "/moat", "do", "--", "sh",
+                                "-c", "id -u; uname -r; echo written >/tmp/moat-user && cat /tmp/moat-user; exit 4"],
+                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd="/")
+            self.assertEqual(r.returncode, 4, r.stderr)
+            self.assertEqual(r.stdout, "0\n6.12.0-moat\nwritten\n")
+            self.assertFalse(os.path.exists("/tmp/moat-user"))
 
     def test_volumes(self):
         with tempfile.TemporaryDirectory() as d:
