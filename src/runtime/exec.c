@@ -22,7 +22,6 @@ struct exec_session {
     const char *id;
     char exec_id[64];
     int sock, signals;
-    bool terminal;
     uint32_t next_id;
 };
 
@@ -126,7 +125,7 @@ static int run_session(struct exec_session *s, const struct runtime_exec *how,
 
 int runtime_exec(const struct runtime_exec *how, struct container_process *p, int *out_wait_status,
                  struct err *err) {
-    struct exec_session s = {.id = how->id, .terminal = p->terminal, .next_id = 2};
+    struct exec_session s = {.id = how->id, .next_id = 2};
     struct container_state state;
     struct timespec now;
     struct winsize ws;

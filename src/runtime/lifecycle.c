@@ -117,37 +117,49 @@ static noreturn_fn void monitor_process(struct container *c, struct lifecycle *l
                                      : WEXITSTATUS(wait_status));
 }
 
-int lifecycle_create(struct container *c, const struct lifecycle_create *how, struct err *err) {
-    struct lifecycle l = {.how = how, .dir = -1, .report = -1};
-    struct err theirs = {0}, ignored = {0};
+/* Forks the monitor and waits for its report. */
+static int monitor_fork(struct container *c, struct lifecycle *l, struct err *err) {
+    struct err theirs = {0};
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0) {
         return err_sys(err, -errno, "cannot make a pipe");
     }
-    l.dir = state_create_dir(how->root, how->id, err);
-    l.report = report[1];
-    pid_t pid = l.dir < 0 ? -1 : fork();
+    l->report = report[1];
+    pid_t pid = fork();
+    int saved = -errno;
     if (pid == 0) {
         (void)close(report[0]); /* the caller's end */
-        monitor_process(c, &l);
+        monitor_process(c, l);
     }
     (void)close(report[1]); /* the monitor's end */
-    cleanup_fd_fn(&l.dir);
     ssize_t n = pid < 0 ? -1 : read(report[0], &theirs, sizeof(theirs));
     (void)close(report[0]); /* read-only pipe */
     if (pid < 0) {
-        return l.dir < 0 && err->code != 0 ? err->code
-                                           : err_sys(err, -errno, "cannot fork the monitor");
+        return err_sys(err, saved, "cannot fork the monitor");
     }
     if (n == sizeof(theirs) && theirs.code == 0) {
         return 0;
     }
-    (void)waitpid(pid, NULL, 0);                      /* it is on its way out */
-    (void)state_remove(how->root, how->id, &ignored); /* the failure itself is what is told */
+    (void)waitpid(pid, NULL, 0); /* it is on its way out */
     theirs.msg[sizeof(theirs.msg) - 1] = '\0';
     return n == sizeof(theirs)
                ? err_set(err, theirs.code, "%s", theirs.msg)
                : err_set(err, -EIO, "the container's monitor died while it was set up");
+}
+
+int lifecycle_create(struct container *c, const struct lifecycle_create *how, struct err *err) {
+    struct lifecycle l = {.how = how, .report = -1};
+    struct err ignored = {0};
+    l.dir = state_create_dir(how->root, how->id, err);
+    if (l.dir < 0) {
+        return l.dir;
+    }
+    int e = monitor_fork(c, &l, err);
+    (void)close(l.dir); /* read-only */
+    if (e != 0) {
+        (void)state_remove(how->root, how->id, &ignored); /* the failure itself is what is told */
+    }
+    return e;
 }
 
 int lifecycle_run(struct container *c, const struct lifecycle_create *how, int *out_wait_status,
@@ -166,11 +178,10 @@ int lifecycle_run(struct container *c, const struct lifecycle_create *how, int *
 
 /* ---- requests ---- */
 
-static int ref_fill(struct moat_ctl_ref *ref, uint16_t type, size_t size, const char *id) {
+static void ref_fill(struct moat_ctl_ref *ref, uint16_t type, size_t size, const char *id) {
     memset(ref, 0, sizeof(*ref));
     ref->h = (struct moat_ctl_header){MOAT_CTL_MAGIC, MOAT_CTL_VERSION, type, (uint32_t)size, 1};
     memcpy(ref->container, id, strlen(id) + 1); /* state_check_id bounds it */
-    return 0;
 }
 
 int lifecycle_start(const char *root, const char *id, struct err *err) {
@@ -191,7 +202,7 @@ int lifecycle_start(const char *root, const char *id, struct err *err) {
     if (sock < 0) {
         return sock;
     }
-    (void)ref_fill(&msg, MOAT_CTL_START, sizeof(msg), id); /* always fits */
+    ref_fill(&msg, MOAT_CTL_START, sizeof(msg), id);
     /* Written before the request: afterwards the monitor may already have written "stopped". */
     state.status = STATUS_RUNNING;
     e = state_save(dir, &state, err);
@@ -217,7 +228,7 @@ int lifecycle_kill(const char *root, const char *id, int signo, bool all, struct
     if (sock < 0) {
         return sock;
     }
-    (void)ref_fill(&msg.ref, MOAT_CTL_SIGNAL, sizeof(msg), id); /* always fits */
+    ref_fill(&msg.ref, MOAT_CTL_SIGNAL, sizeof(msg), id);
     return client_request(sock, &msg, sizeof(msg), NULL, 0, &reply, sizeof(reply), NULL, err);
 }
 
