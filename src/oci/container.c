@@ -50,6 +50,10 @@ void container_process_free(struct container_process *p) {
     free(p->cwd);
     free(p->groups);
     free(p->rlimits);
+    free(p->apparmor_profile);
+    free(p->selinux_label);
+    free(p->cpu_affinity.initial);
+    free(p->cpu_affinity.final);
     *p = (struct container_process){0};
 }
 
@@ -59,12 +63,20 @@ void container_free(struct container *c) {
         free(c->mounts[i].target);
         free(c->mounts[i].fstype);
         free(c->mounts[i].options);
+        free(c->mounts[i].uid_mappings.items);
+        free(c->mounts[i].gid_mappings.items);
     }
     free(c->mounts);
     container_process_free(&c->process);
     free(c->id);
     free(c->hostname);
+    free(c->domainname);
     free(c->rootfs);
+    for (int stage = 0; stage < HOOK_STAGES; stage++) {
+        oci_hook_list_free(&c->hooks[stage]);
+    }
+    oci_key_values_free(&c->annotations);
+    oci_linux_free(&c->linux_);
     *c = (struct container){0};
 }
 

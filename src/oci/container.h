@@ -8,6 +8,7 @@
 
 #include "base/types.h"
 #include "host/strlist.h"
+#include "oci/spec.h"
 
 #include <sys/types.h>
 
@@ -22,10 +23,19 @@ struct container_rlimit {
 
 enum mount_kind { MOUNT_BIND, MOUNT_TYPED };
 
+/* An entry of "mounts"; the options are those of config.md "Linux mount options". */
 struct container_mount {
     enum mount_kind kind;
     uint32_t flags; /* MOAT_MOUNT_* of moat/control.h */
-    char *source, *target, *fstype, *options;
+    char *source, *target, *fstype;
+    char *options;                 /* the file system's own, comma-separated, or NULL */
+    uint64_t attr_set, attr_clear; /* MOUNT_ATTR_* of mount_setattr(2) */
+    uint64_t tree_set, tree_clear; /* the same of rro, rnosuid, ...: the whole tree */
+    uint32_t propagation;          /* MS_SHARED, ... with MS_REC; 0: not asked for */
+    bool recursive;                /* rbind */
+    bool tmpcopyup;                /* tmpfs gets a copy of what it hides */
+    bool idmap, idmap_recursive;   /* idmap, ridmap */
+    struct oci_mapping_list uid_mappings, gid_mappings; /* empty with idmap: the container's */
 };
 
 struct container_caps {
@@ -44,11 +54,19 @@ struct container_process {
     struct container_caps caps;
     bool terminal, no_new_privs;
     uint16_t rows, cols;
+    bool umask_set;
+    bool oom_score_adj_set;
+    int32_t oom_score_adj;
+    char *apparmor_profile, *selinux_label; /* NULL: none */
+    struct oci_scheduler scheduler;
+    struct oci_io_priority io_priority;
+    struct oci_cpu_affinity cpu_affinity;
 };
 
 struct container {
     char *id;
-    char *hostname;
+    char *hostname;   /* NULL: not set by the bundle */
+    char *domainname; /* likewise */
     struct container_process process;
     char *rootfs; /* absolute host path */
     bool root_readonly;
@@ -60,6 +78,9 @@ struct container {
     uint64_t memory_limit; /* bytes, 0: none */
     bool strace;
     uint32_t handover; /* MOAT_HANDOVER_* */
+    struct oci_hook_list hooks[HOOK_STAGES];
+    struct oci_key_values annotations;
+    struct oci_linux linux_;
 };
 
 /* Adds a mount with copies of the strings (NULL allowed); 0 or -ENOMEM. */
