@@ -12,6 +12,7 @@
 #include "kernel/fork.h"
 #include "kernel/kmalloc.h"
 #include "kernel/process.h"
+#include "kernel/seccomp.h"
 #include "kernel/task.h"
 #include "kernel/time.h"
 #include "kernel/wait.h"
@@ -115,7 +116,6 @@ static int check_limits(struct task *t) {
 static void copy_own_fields(struct task *t, struct task *child, const struct kclone *a) {
     memcpy(child->comm, t->comm, sizeof(child->comm));
     child->blocked = t->blocked;
-    child->no_new_privs = t->no_new_privs;
     child->thp_disable = t->thp_disable;
     child->timer_slack_ns = t->timer_slack_ns;
     child->personality = t->personality;
@@ -330,6 +330,9 @@ static int publish(struct task *t, struct task *child, const struct kclone *a) {
     spin_lock(&g_tasklist_lock);
     spin_lock(&t->process->sig_lock);
     int err = may_publish(t);
+    if (err == 0) {
+        seccomp_fork(t, child);
+    }
     spin_unlock(&t->process->sig_lock);
     int32_t tid = err == 0 ? pid_reserve(c) : err;
     if (tid < 0) {

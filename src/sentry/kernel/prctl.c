@@ -4,6 +4,7 @@
  */
 #include "base/string.h"
 #include "kernel/process.h"
+#include "kernel/seccomp.h"
 #include "kernel/task.h"
 #include "mm/mm.h"
 #include "syscall/syscall.h"
@@ -130,7 +131,9 @@ int64_t sys_prctl(struct task *t, const struct sysargs *args) {
         t->thp_disable = arg != 0;
         return 0;
     case PR_GET_SECCOMP:
-        return 0; /* no filter is ever active inside */
+        return seccomp_prctl_get(t);
+    case PR_SET_SECCOMP:
+        return seccomp_prctl_set(t, arg, args->a[2]);
     case PR_MCE_KILL_GET:
         return PR_MCE_KILL_DEFAULT;
     case PR_SET_VMA: /* names of anonymous areas are not kept */

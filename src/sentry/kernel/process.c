@@ -3,6 +3,7 @@
  * The objects task and process: birth, references, what others may read of them; kernel threads.
  */
 #include "kernel/process.h"
+#include "kernel/seccomp.h"
 
 #include "base/string.h"
 #include "fs/vfs.h"
@@ -122,6 +123,7 @@ struct task *task_alloc(void) {
 
 void task_free(struct task *t) {
     sig_queue_flush(&t->pending, ~0ull);
+    seccomp_filter_put(t->seccomp);
     if (t->cred != NULL) {
         cred_put(t->cred);
     }

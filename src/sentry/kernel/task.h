@@ -194,7 +194,9 @@ struct task {
     size_t robust_list_len;
     int32_t pdeath_signal;
     bool no_new_privs;
-    bool thp_disable; /* own: PR_SET_THP_DISABLE, kept and reported */
+    struct seccomp_filter *seccomp; /* atomic, referenced; see kernel/seccomp.h */
+    uint32_t seccomp_mode;          /* atomic: SECCOMP_MODE_*, 0: none */
+    bool thp_disable;               /* own: PR_SET_THP_DISABLE, kept and reported */
     int32_t exit_code;
     struct vfork *vfork;   /* own: parent to let go on exec or exit */
     bool exited;           /* ending: gets no more signals; guarded by sig_lock */

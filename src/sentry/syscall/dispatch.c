@@ -4,6 +4,7 @@
  */
 #include "base/atomic.h"
 #include "kernel/log.h"
+#include "kernel/seccomp.h"
 #include "kernel/task.h"
 #include "syscall/strace.h"
 #include "syscall/syscall.h"
@@ -44,10 +45,25 @@ static int64_t syscall_unknown(struct task *t, uint64_t nr) {
     return -ENOSYS;
 }
 
+/* False: a filter has answered. */
+static bool filter_allows(struct task *t, uint64_t nr, const struct sysargs *args,
+                          int64_t *out_result) {
+    bool allowed = seccomp_enter(t, nr, args, out_result);
+    if (!allowed && hal_strace_enabled()) {
+        strace_unknown(t, nr, args, *out_result);
+    }
+    return allowed;
+}
+
 int64_t syscall_dispatch(struct task *t, uint64_t nr, const struct sysargs *args) {
     const struct syscall_entry *e = &g_table[nr < SYSCALL_MAX ? nr : 0];
+    int64_t result;
+    if (unlikely(atomic_load_relaxed(&t->seccomp_mode) != 0) &&
+        !filter_allows(t, nr, args, &result)) {
+        return result;
+    }
     if (unlikely(nr >= SYSCALL_MAX || e->fn == NULL)) {
-        int64_t result = syscall_unknown(t, nr);
+        result = syscall_unknown(t, nr);
         if (hal_strace_enabled()) {
             strace_unknown(t, nr, args, result);
         }

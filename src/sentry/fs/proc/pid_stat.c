@@ -7,6 +7,7 @@
 #include "base/string.h"
 #include "fs/tty/tty.h"
 #include "kernel/cpu.h"
+#include "kernel/seccomp.h"
 #include "kernel/signal.h"
 #include "kernel/time.h"
 #include "mm/mm.h"
@@ -303,7 +304,8 @@ int proc_show_status(struct seq *s, struct task *t, const struct proc_node *node
     show_status_memory(s, t);
     show_status_signals(s, t);
     show_caps(s, t);
-    seq_printf(s, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", t->no_new_privs ? 1 : 0);
+    seq_printf(s, "NoNewPrivs:\t%d\nSeccomp:\t%u\nSeccomp_filters:\t%u\n", t->no_new_privs ? 1 : 0,
+               atomic_load(&t->seccomp_mode), seccomp_filter_count(t));
     seq_printf(
         s,
         "Speculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\tconditional enabled\n");
