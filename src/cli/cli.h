@@ -8,6 +8,7 @@
 
 #include "host/err.h"
 #include "host/strlist.h"
+#include "runtime/lifecycle.h"
 
 #include <stddef.h>
 
@@ -17,6 +18,8 @@ struct cli_globals {
     const char *log;        /* file, or NULL: standard error */
     const char *log_format; /* "text" or "json" */
     bool debug;
+    const char *rootless; /* "true", "false", "auto" or NULL */
+    const char *criu;     /* accepted for engines */
     bool systemd_cgroup;
     bool help, version;
 };
@@ -68,5 +71,13 @@ void cli_print_help(const struct cli_command *command);
 void cli_print_usage(void);
 /* One line to the log or standard error, as text or JSON, level "error" / "warning". */
 void cli_report(const struct cli_globals *globals, const char *level, const char *message);
+
+/* Every isolation there is; ends with NULL. */
+extern const struct isolation_ops *const g_isolations[];
+/* What the global options mean for the life cycle; no log of a sandbox. */
+struct runtime cli_runtime(const struct cli_globals *globals);
+/* Opens the log of a sandbox where one is asked for: descriptor, -1 for none, or -errno. */
+must_check int cli_open_log(const struct cli_globals *globals, bool wanted, int *out_fd,
+                            struct err *err);
 
 #endif

@@ -5,53 +5,69 @@
 #include "cli/parse.h"
 #include "host/cleanup.h"
 #include "oci/config.h"
-#include "runtime/lifecycle.h"
-#include "sandbox/foreground.h"
+#include "runtime/attend.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 
 struct create_options {
-    const char *bundle, *pid_file, *console_socket, *handover;
-    bool strace, overlay_none, detach, no_pivot, no_new_keyring;
+    const char *bundle, *pid_file, *console_socket, *pidfd_socket, *handover, *isolation;
+    uint32_t preserve_fds;
+    bool strace, overlay_none, detach, keep, no_pivot, no_new_keyring, no_subreaper;
 };
 
 #define CREATE_OPT(field, name, letter, kind, arg, help)                                           \
     { name, letter, kind, offsetof(struct create_options, field), arg, help }
+/* The options of both commands. */
+#define CREATE_OPTS                                                                                \
+    CREATE_OPT(bundle, "bundle", 'b', OPT_TEXT, "DIR",                                             \
+               "folder with config.json (default: the working directory)"),                        \
+        CREATE_OPT(isolation, "isolation", 0, OPT_TEXT, "sentry|native",                           \
+                   "the wall: application kernel, or namespaces"),                                 \
+        CREATE_OPT(pid_file, "pid-file", 0, OPT_TEXT, "FILE",                                      \
+                   "write the pid of the container's process there"),                              \
+        CREATE_OPT(console_socket, "console-socket", 0, OPT_TEXT, "PATH",                          \
+                   "unix socket that gets the terminal's master"),                                 \
+        CREATE_OPT(pidfd_socket, "pidfd-socket", 0, OPT_TEXT, "PATH",                              \
+                   "unix socket that gets a pidfd of the container's process"),                    \
+        CREATE_OPT(preserve_fds, "preserve-fds", 0, OPT_U32, "N",                                  \
+                   "pass N descriptors, from 3 on, to the process"),                               \
+        CREATE_OPT(no_pivot, "no-pivot", 0, OPT_FLAG, NULL,                                        \
+                   "do not use pivot_root (native; for a root on initramfs)"),                     \
+        CREATE_OPT(no_new_keyring, "no-new-keyring", 0, OPT_FLAG, NULL,                            \
+                   "keep the caller's session keyring (native)"),                                  \
+        CREATE_OPT(strace, "strace", 0, OPT_FLAG, NULL, "log every system call (sentry)"),         \
+        CREATE_OPT(overlay_none, "write-through", 0, OPT_FLAG, NULL,                               \
+                   "write to the root file system itself, not to memory (sentry)"),                \
+        CREATE_OPT(handover, "handover", 0, OPT_TEXT, "auto|notify|trap",                          \
+                   "systrap's way into the kernel (sentry)")
 
-static const struct cli_option g_create_options[] = {
-    CREATE_OPT(bundle, "bundle", 'b', OPT_TEXT, "DIR",
-               "folder with config.json (default: the working directory)"),
-    CREATE_OPT(pid_file, "pid-file", 0, OPT_TEXT, "FILE",
-               "write the pid of the container's monitor there"),
-    CREATE_OPT(console_socket, "console-socket", 0, OPT_TEXT, "PATH",
-               "unix socket that gets the terminal's master"),
-    CREATE_OPT(strace, "strace", 0, OPT_FLAG, NULL, "log every system call"),
-    CREATE_OPT(overlay_none, "write-through", 0, OPT_FLAG, NULL,
-               "write to the root file system itself, not to memory"),
-    CREATE_OPT(handover, "handover", 0, OPT_TEXT, "auto|notify|trap",
-               "systrap's way into the kernel"),
-    CREATE_OPT(detach, "detach", 'd', OPT_FLAG, NULL, "run: leave it running in the background"),
-    CREATE_OPT(no_pivot, "no-pivot", 0, OPT_FLAG, NULL,
-               "accepted for engines; has no meaning here"),
-    CREATE_OPT(no_new_keyring, "no-new-keyring", 0, OPT_FLAG, NULL,
-               "accepted for engines; has no meaning here"),
+static const struct cli_option g_create_options[] = {CREATE_OPTS, {0}};
+
+static const struct cli_option g_run_options[] = {
+    CREATE_OPTS,
+    CREATE_OPT(detach, "detach", 'd', OPT_FLAG, NULL, "leave it running in the background"),
+    CREATE_OPT(keep, "keep", 0, OPT_FLAG, NULL, "do not delete it when it has ended"),
+    CREATE_OPT(no_subreaper, "no-subreaper", 0, OPT_FLAG, NULL,
+               "do not adopt processes that the container leaves behind"),
     {0},
 };
 
-static int prepare(const struct cli_globals *globals, const struct create_options *o,
-                   const char *id, struct container *c, struct lifecycle_create *how,
-                   struct err *err) {
+static int prepare(const struct create_options *o, const char *id, struct container *c,
+                   struct lifecycle_create *how, struct err *err) {
     static char bundle[PATH_MAX];
     static const char *const handovers[] = {"auto", "notify", "trap", NULL};
+    static const char *const isolations[] = {"sentry", "native", NULL};
     int e = state_check_id(id, err);
     int handover = e != 0 ? e : parse_choice(o->handover, "--handover", handovers, err);
-    if (handover < 0) {
-        return handover;
+    int isolation =
+        handover < 0 ? handover : parse_choice(o->isolation, "--isolation", isolations, err);
+    if (isolation < 0) {
+        return isolation;
     }
     const char *given = o->bundle != NULL ? o->bundle : ".";
     if (realpath(given, bundle) == NULL) {
@@ -65,31 +81,52 @@ static int prepare(const struct cli_globals *globals, const struct create_option
     c->overlay = o->overlay_none ? OVERLAY_NONE : OVERLAY_MEMORY;
     c->strace = o->strace;
     c->handover = (uint32_t)handover;
-    *how = (struct lifecycle_create){.root = globals->root,
-                                     .bundle = bundle,
+    *how = (struct lifecycle_create){.bundle = bundle,
                                      .id = id,
+                                     .isolation = g_isolations[isolation],
                                      .pid_file = o->pid_file,
                                      .console_socket = o->console_socket,
-                                     .isolation = &g_isolation_sentry,
-                                     .log_fd = -1,
-                                     .debug = globals->debug,
-                                     .log_json = globals->log_format != NULL &&
-                                                 strcmp(globals->log_format, "json") == 0};
-    if (globals->log != NULL && (globals->debug || o->strace)) {
-        how->log_fd = open(globals->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        if (how->log_fd < 0) {
-            return err_sys(err, -errno, "cannot open the log %s", globals->log);
-        }
-    }
+                                     .console_fd = -1,
+                                     .pidfd_socket = o->pidfd_socket,
+                                     .preserve_fds = o->preserve_fds,
+                                     .no_pivot = o->no_pivot,
+                                     .no_new_keyring = o->no_new_keyring};
     return c->id != NULL ? 0 : err_sys(err, -ENOMEM, "cannot describe the container");
+}
+
+/* A terminal in the background needs somebody who takes its master. */
+static int check_console(const struct container *c, const struct create_options *o, bool background,
+                         struct err *err) {
+    if (background && c->process.terminal && o->console_socket == NULL) {
+        return err_set(err, -EINVAL,
+                       "the process has a terminal (process.terminal): give --console-socket, or "
+                       "set it to false");
+    }
+    if (o->console_socket != NULL && (!background || !c->process.terminal)) {
+        return err_set(err, -EINVAL,
+                       "--console-socket needs a process with a terminal in the background: leave "
+                       "it out");
+    }
+    return 0;
+}
+
+static int create_background(const struct runtime *rt, const struct create_options *o,
+                             struct container *c, const struct lifecycle_create *how,
+                             struct err *err) {
+    pid_t pid;
+    int e = check_console(c, o, true, err);
+    return e != 0 ? e : lifecycle_create(rt, c, how, &pid, err);
 }
 
 static int run_create(const struct cli_globals *globals, void *options, int argc, char **argv,
                       struct err *err) {
+    const struct create_options *o = options;
+    struct runtime rt = cli_runtime(globals);
     struct container c = {0};
     struct lifecycle_create how;
-    int e = prepare(globals, options, argv[0], &c, &how, err);
-    e = e != 0 ? e : lifecycle_create(&c, &how, err);
+    int e = prepare(o, argv[0], &c, &how, err);
+    e = e != 0 ? e : cli_open_log(globals, o->strace, &rt.log_fd, err);
+    e = e != 0 ? e : create_background(&rt, o, &c, &how, err);
     container_free(&c);
     return e == 0 ? 0 : 1;
 }
@@ -102,19 +139,52 @@ static void terminal_size(struct container_process *p) {
     }
 }
 
+static int run_foreground(const struct runtime *rt, const struct create_options *o,
+                          struct container *c, struct lifecycle_create *how, int *out_wait_status,
+                          struct err *err) {
+    struct attend attend;
+    struct err ignored = {0};
+    pid_t pid;
+    int e = check_console(c, o, false, err);
+    if (e != 0) {
+        return e;
+    }
+    if (!o->no_subreaper) {
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* older than any kernel we run on */
+    }
+    terminal_size(&c->process);
+    e = attend_begin(&attend, c->process.terminal, err);
+    how->console_fd = attend.console[1];
+    e = e != 0 ? e : lifecycle_create(rt, c, how, &pid, err);
+    if (e == 0) {
+        e = lifecycle_start(rt, how->id, err);
+        e = e != 0 ? e : attend_run(&attend, pid, out_wait_status, err);
+        if (e != 0 || !o->keep) {
+            /* What the run itself came to is what is told. */
+            (void)lifecycle_delete(rt, how->id, true, &ignored);
+        }
+    }
+    attend_end(&attend);
+    return e;
+}
+
 static int run_run(const struct cli_globals *globals, void *options, int argc, char **argv,
                    struct err *err) {
     const struct create_options *o = options;
+    struct runtime rt = cli_runtime(globals);
     struct container c = {0};
     struct lifecycle_create how;
+    struct err ignored = {0};
     int wait_status = 0;
-    int e = prepare(globals, o, argv[0], &c, &how, err);
+    int e = prepare(o, argv[0], &c, &how, err);
+    e = e != 0 ? e : cli_open_log(globals, o->strace, &rt.log_fd, err);
     if (e == 0 && o->detach) {
-        e = lifecycle_create(&c, &how, err);
-        e = e != 0 ? e : lifecycle_start(globals->root, argv[0], err);
+        e = create_background(&rt, o, &c, &how, err);
+        if (e == 0 && (e = lifecycle_start(&rt, argv[0], err)) != 0) {
+            (void)lifecycle_delete(&rt, argv[0], true, &ignored); /* the start is what failed */
+        }
     } else if (e == 0) {
-        terminal_size(&c.process);
-        e = lifecycle_run(&c, &how, &wait_status, err);
+        e = run_foreground(&rt, o, &c, &how, &wait_status, err);
     }
     container_free(&c);
     return e == 0 ? exit_status_of(wait_status) : 1;
@@ -136,7 +206,7 @@ const struct cli_command g_cmd_run = {
     .name = "run",
     .synopsis = "[options] ID",
     .summary = "make, start and wait for a container from a bundle",
-    .options = g_create_options,
+    .options = g_run_options,
     .options_size = sizeof(struct create_options),
     .min_args = 1,
     .max_args = 1,

@@ -16,8 +16,9 @@ static const struct cli_option g_delete_options[] = {
 static int run_delete(const struct cli_globals *globals, void *options, int argc, char **argv,
                       struct err *err) {
     const struct delete_options *o = options;
+    const struct runtime rt = cli_runtime(globals);
     for (int i = 0; i < argc; i++) {
-        if (lifecycle_delete(globals->root, argv[i], o->force, err) != 0) {
+        if (lifecycle_delete(&rt, argv[i], o->force, err) != 0) {
             return 1;
         }
     }

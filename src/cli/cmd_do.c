@@ -5,7 +5,7 @@
 #include "host/cleanup.h"
 #include "moat/boot.h"
 #include "native/native.h"
-#include "sandbox/foreground.h"
+#include "sandbox/sentry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -233,7 +233,6 @@ static int run_do(const struct cli_globals *globals, void *options, int argc, ch
     if (e == 0) {
         cleanup_fd int log_fd = open_log(globals, o, err);
         const struct isolation_run run = {.stdio = stdio,
-                                          .listen_fd = -1,
                                           .log_fd = log_fd,
                                           .debug = globals->debug,
                                           .log_json = globals->log_format != NULL &&

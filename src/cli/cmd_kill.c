@@ -21,7 +21,8 @@ static int run_kill(const struct cli_globals *globals, void *options, int argc, 
     if (signo < 0) {
         return 2;
     }
-    return lifecycle_kill(globals->root, argv[0], signo, o->all, err) == 0 ? 0 : 1;
+    const struct runtime rt = cli_runtime(globals);
+    return lifecycle_kill(&rt, argv[0], signo, o->all, err) == 0 ? 0 : 1;
 }
 
 const struct cli_command g_cmd_kill = {

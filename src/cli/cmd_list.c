@@ -64,6 +64,7 @@ static int run_list(const struct cli_globals *globals, void *options, int argc, 
         } else {
             print_row(&state, o);
         }
+        state_free(&state);
     }
     if (d != NULL) {
         (void)closedir(d); /* read-only */

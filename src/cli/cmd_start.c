@@ -7,7 +7,8 @@ static const struct cli_option g_no_options[] = {{0}};
 
 static int run_start(const struct cli_globals *globals, void *options, int argc, char **argv,
                      struct err *err) {
-    return lifecycle_start(globals->root, argv[0], err) == 0 ? 0 : 1;
+    const struct runtime rt = cli_runtime(globals);
+    return lifecycle_start(&rt, argv[0], err) == 0 ? 0 : 1;
 }
 
 const struct cli_command g_cmd_start = {

@@ -19,6 +19,7 @@ static int run_state(const struct cli_globals *globals, void *options, int argc,
     struct json_object *o = state_to_json(&state);
     printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
     json_object_put(o);
+    state_free(&state);
     return 0;
 }
 

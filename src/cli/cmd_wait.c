@@ -8,8 +8,9 @@ static const struct cli_option g_no_options[] = {{0}};
 
 static int run_wait(const struct cli_globals *globals, void *options, int argc, char **argv,
                     struct err *err) {
-    int wait_status;
-    if (lifecycle_wait(globals->root, argv[0], &wait_status, err) != 0) {
+    const struct runtime rt = cli_runtime(globals);
+    int wait_status = 0;
+    if (lifecycle_wait(&rt, argv[0], &wait_status, err) != 0) {
         return 1;
     }
     return exit_status_of(wait_status);

@@ -27,7 +27,11 @@ const struct cli_option g_global_options[] = {
      "how log lines look"},
     {"debug", 0, OPT_FLAG, offsetof(struct cli_globals, debug), NULL, "log more"},
     {"systemd-cgroup", 0, OPT_FLAG, offsetof(struct cli_globals, systemd_cgroup), NULL,
-     "make cgroups through systemd (accepted; cgroup limits are not applied yet)"},
+     "make control groups through systemd"},
+    {"rootless", 0, OPT_TEXT, offsetof(struct cli_globals, rootless), "true|false|auto",
+     "whether limits that are out of reach are left out (default auto: not for root)"},
+    {"criu", 0, OPT_TEXT, offsetof(struct cli_globals, criu), "PATH",
+     "accepted for engines; criu is found on the PATH"},
     {"version", 'v', OPT_FLAG, offsetof(struct cli_globals, version), NULL, "show the version"},
     {0},
 };

@@ -161,8 +161,8 @@ int oci_process_load(const char *path, struct container_process *p, struct err *
 
 /* ---- root and mounts ---- */
 
-static int load_root(struct json_object *config, const char *bundle, struct container *c,
-                     struct err *err) {
+static int load_root(struct json_object *config, const char *bundle, bool saved,
+                     struct container *c, struct err *err) {
     struct json_object *root = NULL;
     const char *path = NULL;
     char joined[PATH_MAX], real[PATH_MAX];
@@ -183,10 +183,10 @@ static int load_root(struct json_object *config, const char *bundle, struct cont
     if (n < 0 || (size_t)n >= sizeof(joined)) {
         return err_set(err, -ENAMETOOLONG, "root.path is too long");
     }
-    if (realpath(joined, real) == NULL) {
+    if (!saved && realpath(joined, real) == NULL) {
         return err_sys(err, -errno, "root.path: cannot use %s", joined);
     }
-    c->rootfs = strdup(real);
+    c->rootfs = strdup(saved ? joined : real);
     return c->rootfs != NULL ? 0 : err_sys(err, -ENOMEM, "root.path");
 }
 
@@ -260,7 +260,7 @@ static int load_mounts(struct json_object *config, const char *bundle, struct co
     return e;
 }
 
-static int load_all(struct json_object *config, const char *bundle, struct container *c,
+static int load_all(struct json_object *config, const char *bundle, bool saved, struct container *c,
                     struct err *err) {
     const char *version = NULL, *hostname = "moat";
     struct json_object *process = NULL;
@@ -281,7 +281,7 @@ static int load_all(struct json_object *config, const char *bundle, struct conta
     if (e == 0 && strlen(hostname) > 63) {
         e = err_set(err, -EINVAL, "hostname is longer than 63 characters");
     }
-    e = e != 0 ? e : load_root(config, bundle, c, err);
+    e = e != 0 ? e : load_root(config, bundle, saved, c, err);
     e = e != 0 ? e : load_mounts(config, bundle, c, err);
     if (e == 0) {
         c->hostname = strdup(hostname);
@@ -302,7 +302,16 @@ int oci_config_load(const char *bundle, struct container *c, struct err *err) {
         err_append(err,
                    " (--bundle names the folder with config.json; 'moat spec' writes a first one)");
     }
-    e = e != 0 ? e : load_all(config, bundle, c, err);
+    e = e != 0 ? e : load_all(config, bundle, false, c, err);
+    json_object_put(config);
+    return e;
+}
+
+int oci_config_load_saved(const char *path, const char *bundle, struct container *c,
+                          struct err *err) {
+    struct json_object *config = NULL;
+    int e = json_load(path, &config, err);
+    e = e != 0 ? e : load_all(config, bundle, true, c, err);
     json_object_put(config);
     return e;
 }

@@ -13,6 +13,10 @@
 /* Reads BUNDLE/config.json; c->id is the caller's to set.  0 or -errno with *err; *c may be freed
  * either way. */
 must_check int oci_config_load(const char *bundle, struct container *c, struct err *err);
+/* Reads the copy of BUNDLE/config.json at `path` for a container that was made from it: what it
+ * names on the host may be gone by now, and is not looked at. */
+must_check int oci_config_load_saved(const char *path, const char *bundle, struct container *c,
+                                     struct err *err);
 /* Reads a process object ("process" of a config.json, as exec --process takes it). */
 must_check int oci_process_load(const char *path, struct container_process *p, struct err *err);
 /* Writes a default config.json to BUNDLE; refuses to overwrite. */

@@ -20,13 +20,6 @@ struct isolation_run {
     const int *stdio; /* three descriptors; with a terminal the first is one, and raw meanwhile */
     int log_fd;       /* -1: no log of the sandbox */
     bool debug, log_json;
-    bool wait_start; /* create only: the process starts when a client of listen_fd says so */
-    int listen_fd;   /* listening control socket (moat/control.h) to serve, or -1; consumed */
-    /* The process exists (wait_start: not yet started); may be NULL.  A failure ends the run. */
-    int (*on_created)(void *arg, struct err *err);
-    /* The process is gone; may be NULL. */
-    void (*on_exit)(void *arg, int wait_status);
-    void *arg;
 };
 
 /* How create and exec set up what lies around the process. */
@@ -49,7 +42,10 @@ struct isolation_setup {
 /* A container that was created, as later commands find it. */
 struct isolation_target {
     const struct container *c; /* as it was created */
-    int state_dir;          /* its folder (state.h); the isolation may keep its own files there */
+    /* Its folder; the isolation may keep files of its own there, which destroy removes.  A file
+     * `exit`, the wait status in decimal, lets `moat wait` know the end of a process that was not
+     * its child.  Reserved: state.json*, config.json. */
+    int state_dir;
     const char *state_path; /* the same, absolute */
     pid_t pid;              /* as create returned it */
     uint64_t pid_start;     /* its start time in clock ticks, proc(5) field 22 */
@@ -67,8 +63,9 @@ struct isolation_ops {
      * Makes the container with its first process, which waits for start.  *out_pid is a host
      * process that ends with the container's process and its exit code (the process itself, or a
      * monitor): a child of the caller, in target->cgroup, that outlives the caller.  It takes
-     * signals for the container.  Its stdio is the caller's, or a terminal.  On an error nothing is
-     * left behind.  target->pid is not valid yet.
+     * signals for the container.  Its stdio is the caller's, or a terminal.  The caller may have
+     * signals blocked, and descriptors open that are not the container's: neither may show in it.
+     * On an error nothing is left behind.  target->pid is not valid yet.
      */
     int (*create)(const struct isolation_target *target, const struct isolation_setup *setup,
                   pid_t *out_pid, struct err *err);

@@ -1,54 +1,87 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life cycle of containers over struct isolation_ops: a monitor process for each, and what
- * other commands ask of it.
+ * The life cycle of containers (OCI runtime specification, runtime.md) over struct isolation_ops.
+ *
+ * Whatever step a command was killed at, `delete --force` clears up behind it, and each step of a
+ * delete may be done twice.
  */
 #ifndef MOAT_RUNTIME_LIFECYCLE_H
 #define MOAT_RUNTIME_LIFECYCLE_H
 
-#include "moat/control.h"
 #include "oci/isolation.h"
 #include "runtime/state.h"
 
-struct lifecycle_create {
-    const char *root, *bundle, *id;
-    const char *pid_file;       /* NULL: none */
-    const char *console_socket; /* NULL: none; where a terminal's master goes (runc's protocol) */
-    const struct isolation_ops *isolation;
-    int log_fd;
+/* What all commands share. */
+struct runtime {
+    const char *root;                              /* state folder */
+    const struct isolation_ops *const *isolations; /* ends with NULL */
+    bool systemd_cgroup, rootless;
+    int log_fd; /* of the sandbox, -1: none */
     bool debug, log_json;
+    void (*warn)(void *arg, const char *message);
+    void *arg;
 };
 
-/* Makes the container with a monitor in the background; the process waits for lifecycle_start. */
-must_check int lifecycle_create(struct container *c, const struct lifecycle_create *how,
+struct lifecycle_create {
+    const char *bundle, *id;
+    const struct isolation_ops *isolation;
+    const char *pid_file;       /* NULL: none */
+    const char *console_socket; /* NULL: none; unix socket that gets a terminal's master */
+    int console_fd;             /* the same, connected already, or -1 */
+    const char *pidfd_socket;   /* NULL: none; unix socket that gets a pidfd of the process */
+    uint32_t preserve_fds;
+    bool no_pivot, no_new_keyring;
+};
+
+/* Makes the container; its process waits for lifecycle_start.  *out_pid is a child of the caller.
+ */
+must_check int lifecycle_create(const struct runtime *rt, struct container *c,
+                                const struct lifecycle_create *how, pid_t *out_pid,
                                 struct err *err);
-/* Makes and runs it with the caller as its monitor, and removes it at the end; *out_wait_status is
- * its. */
-must_check int lifecycle_run(struct container *c, const struct lifecycle_create *how,
-                             int *out_wait_status, struct err *err);
-must_check int lifecycle_start(const char *root, const char *id, struct err *err);
-must_check int lifecycle_kill(const char *root, const char *id, int signo, bool all,
+must_check int lifecycle_start(const struct runtime *rt, const char *id, struct err *err);
+must_check int lifecycle_kill(const struct runtime *rt, const char *id, int signo, bool all,
                               struct err *err);
-must_check int lifecycle_delete(const char *root, const char *id, bool force, struct err *err);
+/* -EBUSY for one that runs, unless `force`; with it what does not exist is no failure. */
+must_check int lifecycle_delete(const struct runtime *rt, const char *id, bool force,
+                                struct err *err);
 /* Waits for the end of the container's process. */
-must_check int lifecycle_wait(const char *root, const char *id, int *out_wait_status,
+must_check int lifecycle_wait(const struct runtime *rt, const char *id, int *out_wait_status,
                               struct err *err);
 
-/* ---- requests to a monitor (client.c) ---- */
+struct lifecycle_exec {
+    const char *id;
+    const char *pid_file, *console_socket, *pidfd_socket; /* as in lifecycle_create */
+    int console_fd;
+    uint32_t preserve_fds;
+    bool ignore_paused;
+};
 
-/* Connects to the container's monitor; "container not running" when it has none. */
-must_check int client_connect(int dir, const char *id, struct err *err);
-/* Sends `record` and waits for its reply, which is copied to reply (reply_max bytes; the fixed part
- * at least) and NUL-terminated in its message.  An error in the reply becomes *err.  Exit events
- * that come first are kept in *exit_event (may be NULL; its header's magic tells). */
-must_check int client_request(int sock, const void *record, size_t len, const int *fds,
-                              size_t fd_count, void *reply, size_t reply_max,
-                              struct moat_ctl_exit *exit_event, struct err *err);
-/* Takes one record: 1 and *out_event when it is an exit event, 0 for any other, or -errno with
- * *err. */
-must_check int client_next_exit(int sock, struct moat_ctl_exit *out_event, struct err *err);
-/* Waits for the exit event of exec_id ("" for init). */
-must_check int client_wait_exit(int sock, const char *exec_id, struct moat_ctl_exit *out_event,
-                                struct err *err);
+/* ---- one container, opened by a command (handle.c) ---- */
+
+struct handle {
+    int dir, lock; /* lock -1: not held */
+    char path[4096];
+    struct container_state state;
+    struct container c;
+    const struct isolation_ops *ops;
+    struct isolation_target target;
+};
+
+#define HANDLE_LOCK   1u /* holds the folder's lock */
+#define HANDLE_CONFIG 2u /* loads c from the saved config.json; otherwise only c.id is set */
+
+/* *out must not move afterwards.  The caller closes it, after an error too. */
+must_check int handle_open(const struct runtime *rt, const char *id, uint32_t flags,
+                           struct handle *out, struct err *err);
+void handle_close(struct handle *h);
+/* The process to run in it, by default what HANDLE_CONFIG loaded; *out_pid is a child of the
+ * caller. */
+must_check int lifecycle_exec(const struct runtime *rt, struct handle *h,
+                              struct container_process *process, const struct lifecycle_exec *how,
+                              pid_t *out_pid, struct err *err);
+/* How create, exec and restore set up a process: the parts that come from the runtime. */
+struct isolation_setup lifecycle_setup(const struct runtime *rt, const char *bundle);
+/* Kills what lives, removes all but the state folder and runs the poststop hooks. */
+must_check int lifecycle_clear(const struct runtime *rt, struct handle *h, struct err *err);
 
 #endif

@@ -9,9 +9,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
-static const char *const g_status_text[] = {"creating", "created", "running", "stopped"};
+static const char *const g_status_text[] = {"creating", "created", "running", "paused", "stopped"};
 
 const char *state_status_text(enum container_status status) {
     return g_status_text[status];
@@ -29,23 +31,84 @@ int state_check_id(const char *id, struct err *err) {
     return 0;
 }
 
-int state_create_dir(const char *root, const char *id, struct err *err) {
-    if (mkdir(root, 0711) != 0 && errno != EEXIST) {
-        return err_sys(err, -errno, "cannot make the state folder %s (--root names another)", root);
+/* Locks an open folder; false when it is no longer ROOT/ID. */
+static int lock_folder(int fd) {
+    struct stat st;
+    while (flock(fd, LOCK_EX) != 0) {
+        if (errno != EINTR) {
+            return -errno;
+        }
     }
-    cleanup_fd int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fstat(fd, &st) == 0 && st.st_nlink > 0 ? 0 : -ENOENT;
+}
+
+/* Makes all folders of the path that are missing. */
+static int make_root(const char *root, struct err *err) {
+    char path[4096];
+    if (mkdir(root, 0711) == 0 || errno == EEXIST) {
+        return 0;
+    }
+    if (errno == ENOENT && strlen(root) < sizeof(path)) {
+        (void)snprintf(path, sizeof(path), "%s", root); /* fits */
+        for (char *p = strchr(path + 1, '/'); p != NULL; p = strchr(p + 1, '/')) {
+            *p = '\0';
+            (void)!mkdir(path, 0711); /* the last one tells */
+            *p = '/';
+        }
+        if (mkdir(root, 0711) == 0 || errno == EEXIST) {
+            return 0;
+        }
+    }
+    return err_sys(err, -errno, "cannot make the state folder %s (--root names another)", root);
+}
+
+int state_create_dir(const char *root, const char *id, int *out_lock, struct err *err) {
+    int e = make_root(root, err);
+    cleanup_fd int top = e != 0 ? -1 : open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (top < 0) {
-        return err_sys(err, -errno, "cannot open the state folder %s", root);
+        return e != 0 ? e : err_sys(err, -errno, "cannot open the state folder %s", root);
     }
-    if (mkdirat(top, id, 0700) != 0) {
-        return errno == EEXIST
-                   ? err_set(err, -EEXIST,
-                             "container with id exists already: %s ('moat delete %s' removes it)",
-                             id, id)
-                   : err_sys(err, -errno, "cannot make %s/%s", root, id);
+    for (;;) {
+        if (mkdirat(top, id, 0700) != 0) {
+            return errno == EEXIST
+                       ? err_set(err, -EEXIST,
+                                 "container with given ID already exists: %s ('moat delete %s' "
+                                 "removes it)",
+                                 id, id)
+                       : err_sys(err, -errno, "cannot make %s/%s", root, id);
+        }
+        cleanup_fd int lock = openat(top, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        e = lock < 0 ? -errno : lock_folder(lock);
+        if (e == 0) {
+            int dir = openat(top, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (dir < 0) {
+                return err_sys(err, -errno, "cannot open %s/%s", root, id);
+            }
+            *out_lock = steal_fd(&lock);
+            return dir;
+        }
+        if (e != -ENOENT) { /* else a `delete` came between */
+            return err_sys(err, e, "cannot lock %s/%s", root, id);
+        }
     }
-    int dir = openat(top, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return dir >= 0 ? dir : err_sys(err, -errno, "cannot open %s/%s", root, id);
+}
+
+int state_lock(const char *root, const char *id, struct err *err) {
+    int fd = state_open_dir(root, id, err);
+    int e = fd < 0 ? fd : lock_folder(fd);
+    if (fd >= 0 && e != 0) {
+        (void)close(fd); /* read-only */
+        return e == -ENOENT ? err_set(err, e, "container does not exist: %s", id)
+                            : err_sys(err, e, "cannot lock %s/%s", root, id);
+    }
+    return fd;
+}
+
+void state_unlock(int lock) {
+    if (lock >= 0) {
+        (void)flock(lock, LOCK_UN); /* cannot fail on our own lock */
+        (void)close(lock);          /* read-only */
+    }
 }
 
 int state_open_dir(const char *root, const char *id, struct err *err) {
@@ -85,11 +148,33 @@ uint64_t state_process_start(pid_t pid) {
     return state == 'Z' || state == 'X' ? 0 : start;
 }
 
+bool state_alive(const struct container_state *s) {
+    return s->pid > 0 && s->pid_start != 0 && state_process_start(s->pid) == s->pid_start;
+}
+
 int state_write_pid(const char *path, pid_t pid, struct err *err) {
-    cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    return fd >= 0 && dprintf(fd, "%d", (int)pid) > 0
-               ? 0
-               : err_sys(err, -errno, "cannot write the pid file %s", path);
+    char next[4200];
+    const char *name = strrchr(path, '/');
+    name = name == NULL ? path : name + 1;
+    int n =
+        snprintf(next, sizeof(next), "%.*s.%s.%d", (int)(name - path), path, name, (int)getpid());
+    if (n < 0 || (size_t)n >= sizeof(next)) {
+        return err_set(err, -ENAMETOOLONG, "the path of the pid file is too long");
+    }
+    cleanup_fd int fd = open(next, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd >= 0 && dprintf(fd, "%d", (int)pid) > 0 && rename(next, path) == 0) {
+        return 0;
+    }
+    int e = -errno;
+    if (fd >= 0) {
+        (void)unlink(next); /* our own */
+    }
+    return err_sys(err, e, "cannot write the pid file %s", path);
+}
+
+/* An add that fails leaves the member out; the reader then reports it. */
+static void add(struct json_object *o, const char *name, struct json_object *value) {
+    (void)json_object_object_add(o, name, value);
 }
 
 struct json_object *state_to_json(const struct container_state *s) {
@@ -97,15 +182,27 @@ struct json_object *state_to_json(const struct container_state *s) {
     if (o == NULL) {
         return NULL;
     }
-    bool alive = s->status != STATUS_STOPPED;
-    /* An add that fails leaves the member out; the reader then reports it. */
-    (void)json_object_object_add(o, "ociVersion", json_object_new_string("1.2.0"));
-    (void)json_object_object_add(o, "id", json_object_new_string(s->id));
-    (void)json_object_object_add(o, "status", json_object_new_string(g_status_text[s->status]));
-    (void)json_object_object_add(o, "pid", json_object_new_int(alive ? s->pid : 0));
-    (void)json_object_object_add(o, "bundle", json_object_new_string(s->bundle));
-    (void)json_object_object_add(o, "created", json_object_new_string(s->created));
+    add(o, "ociVersion", json_object_new_string("1.2.0"));
+    add(o, "id", json_object_new_string(s->id));
+    add(o, "pid", json_object_new_int(s->status == STATUS_STOPPED ? 0 : s->pid));
+    add(o, "status", json_object_new_string(g_status_text[s->status]));
+    add(o, "bundle", json_object_new_string(s->bundle));
+    add(o, "rootfs", json_object_new_string(s->rootfs));
+    add(o, "created", json_object_new_string(s->created));
+    if (s->annotations != NULL) {
+        add(o, "annotations", json_object_get(s->annotations));
+    }
     return o;
+}
+
+static int write_file(int dir, const char *text, struct err *err) {
+    size_t len = strlen(text);
+    cleanup_fd int fd =
+        openat(dir, "state.json.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    return fd >= 0 && write(fd, text, len) == (ssize_t)len &&
+                   renameat(dir, "state.json.new", dir, "state.json") == 0
+               ? 0
+               : err_sys(err, -errno, "cannot save the container's state");
 }
 
 int state_save(int dir, const struct container_state *s, struct err *err) {
@@ -113,40 +210,44 @@ int state_save(int dir, const struct container_state *s, struct err *err) {
     if (o == NULL) {
         return err_sys(err, -ENOMEM, "cannot save the container's state");
     }
-    (void)json_object_object_add(o, "monitorStart",
-                                 json_object_new_uint64(s->pid_start)); /* see state_to_json */
-    if (s->exited) {
-        (void)json_object_object_add(o, "exitStatus", json_object_new_int(s->exit_status));
-    }
-    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-    size_t len = strlen(text);
-    cleanup_fd int fd =
-        openat(dir, "state.json.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && write(fd, text, len) == (ssize_t)len &&
-              renameat(dir, "state.json.new", dir, "state.json") == 0;
+    add(o, "pid", json_object_new_int(s->pid)); /* for `delete`, whatever the status */
+    add(o, "pidStart", json_object_new_uint64(s->pid_start));
+    add(o, "owner", json_object_new_int64(s->owner));
+    add(o, "isolation", json_object_new_string(s->isolation));
+    int e = write_file(dir, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), err);
     json_object_put(o);
-    return ok ? 0 : err_sys(err, -errno, "cannot save the container's state");
+    return e;
+}
+
+static void copy_text(char *to, size_t size, const char *from) {
+    (void)snprintf(to, size, "%s", from); /* written by us within these sizes */
 }
 
 static int parse_state(struct json_object *o, struct container_state *s, struct err *err) {
-    const char *id = "", *bundle = "", *status = "", *created = "";
-    uint64_t pid = 0, code = UINT64_MAX;
+    const char *id = "", *bundle = "", *rootfs = "", *status = "", *created = "", *isolation = "";
+    uint64_t pid = 0, owner = 0;
+    struct json_object *annotations = NULL;
     int e = json_get_text(o, "state", "id", &id, err);
     e = e != 0 ? e : json_get_text(o, "state", "bundle", &bundle, err);
+    e = e != 0 ? e : json_get_text(o, "state", "rootfs", &rootfs, err);
     e = e != 0 ? e : json_get_text(o, "state", "status", &status, err);
     e = e != 0 ? e : json_get_text(o, "state", "created", &created, err);
+    e = e != 0 ? e : json_get_text(o, "state", "isolation", &isolation, err);
     e = e != 0 ? e : json_get_u64(o, "state", "pid", INT32_MAX, &pid, err);
-    e = e != 0 ? e : json_get_u64(o, "state", "monitorStart", UINT64_MAX, &s->pid_start, err);
-    e = e != 0 ? e : json_get_u64(o, "state", "exitStatus", UINT16_MAX, &code, err);
+    e = e != 0 ? e : json_get_u64(o, "state", "pidStart", UINT64_MAX, &s->pid_start, err);
+    e = e != 0 ? e : json_get_u64(o, "state", "owner", UINT32_MAX, &owner, err);
+    e = e != 0 ? e : json_get_object(o, "state", "annotations", &annotations, err);
     if (e != 0) {
         return e;
     }
-    (void)snprintf(s->id, sizeof(s->id), "%s", id); /* written by us within these sizes */
-    (void)snprintf(s->bundle, sizeof(s->bundle), "%s", bundle);
-    (void)snprintf(s->created, sizeof(s->created), "%s", created);
+    copy_text(s->id, sizeof(s->id), id);
+    copy_text(s->bundle, sizeof(s->bundle), bundle);
+    copy_text(s->rootfs, sizeof(s->rootfs), rootfs);
+    copy_text(s->created, sizeof(s->created), created);
+    copy_text(s->isolation, sizeof(s->isolation), isolation);
     s->pid = (pid_t)pid;
-    s->exited = code != UINT64_MAX;
-    s->exit_status = s->exited ? (int)code : 0;
+    s->owner = (uint32_t)owner;
+    s->annotations = json_object_get(annotations);
     s->status = STATUS_STOPPED;
     for (size_t i = 0; i < ARRAY_COUNT(g_status_text); i++) {
         if (strcmp(status, g_status_text[i]) == 0) {
@@ -159,16 +260,20 @@ static int parse_state(struct json_object *o, struct container_state *s, struct 
 int state_load(int dir, struct container_state *out, struct err *err) {
     char path[64];
     struct json_object *o = NULL;
-    *out = (struct container_state){0};
+    memset(out, 0, sizeof(*out));
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/state.json", dir); /* fits */
     int e = json_load(path, &o, err);
     e = e != 0 ? e : parse_state(o, out, err);
     json_object_put(o);
-    if (e == 0 && out->status != STATUS_STOPPED &&
-        (out->pid <= 0 || state_process_start(out->pid) != out->pid_start)) {
+    if (e == 0 && out->pid > 0 && !state_alive(out)) {
         out->status = STATUS_STOPPED;
     }
     return e;
+}
+
+void state_free(struct container_state *s) {
+    json_object_put(s->annotations); /* NULL is nothing */
+    s->annotations = NULL;
 }
 
 int state_find(const char *root, const char *id, struct container_state *out, int *out_dir,
@@ -180,6 +285,7 @@ int state_find(const char *root, const char *id, struct container_state *out, in
     int e = state_load(dir, out, err);
     if (e != 0) {
         (void)close(dir); /* read-only */
+        state_free(out);
         return e;
     }
     *out_dir = dir;
@@ -187,18 +293,19 @@ int state_find(const char *root, const char *id, struct container_state *out, in
 }
 
 int state_remove(const char *root, const char *id, struct err *err) {
-    static const char *const files[] = {"state.json", "state.json.new", "control.sock"};
+    static const char *const files[] = {"state.json", "state.json.new", "config.json"};
+    struct err gone = {0};
     cleanup_fd int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    cleanup_fd int dir = state_open_dir(root, id, err);
+    cleanup_fd int dir = state_open_dir(root, id, &gone);
     if (dir < 0) {
-        return dir;
+        return dir == -ENOENT ? 0 : err_set(err, dir, "%s", gone.msg);
     }
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
         if (unlinkat(dir, files[i], 0) != 0 && errno != ENOENT) {
             return err_sys(err, -errno, "cannot remove %s/%s/%s", root, id, files[i]);
         }
     }
-    return unlinkat(top, id, AT_REMOVEDIR) == 0
+    return unlinkat(top, id, AT_REMOVEDIR) == 0 || errno == ENOENT
                ? 0
                : err_sys(err, -errno, "cannot remove %s/%s", root, id);
 }

@@ -1,55 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is known of containers between commands: ROOT/ID/state.json, written by the container's
- * monitor (and by `start`, before it asks the monitor to go), and ROOT/ID/control.sock, where the
- * monitor takes requests.
+ * What is known of containers between commands: ROOT/ID/state.json, replaced as a whole by every
+ * change, and ROOT/ID/config.json, the copy of the bundle's that create made.
  *
- * A monitor that died without writing its last state shows as stopped: its pid and start time are
- * in the file.
+ * A container whose process is gone shows as stopped, whatever was written last: its pid and start
+ * time are in the file.
+ *
+ * Lock order: commands that change a container's status hold the folder's lock (flock(2), so that
+ * it goes with its holder); the others read whole files.
  */
 #ifndef MOAT_RUNTIME_STATE_H
 #define MOAT_RUNTIME_STATE_H
 
 #include "base/types.h"
+#include "host/cgroup.h"
 #include "host/err.h"
 
 #include <json-c/json.h>
 #include <sys/types.h>
 
-enum container_status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_STOPPED };
+enum container_status {
+    STATUS_CREATING,
+    STATUS_CREATED,
+    STATUS_RUNNING,
+    STATUS_PAUSED,
+    STATUS_STOPPED
+};
 
 struct container_state {
     char id[128];
     char bundle[4096];
+    char rootfs[4096];
+    char isolation[32]; /* isolation_ops.name */
     enum container_status status;
-    pid_t pid;          /* of the monitor */
-    uint64_t pid_start; /* its start time in clock ticks, proc(5) field 22 */
-    int exit_status;    /* wait status, valid when stopped and exited */
-    bool exited;
-    char created[32]; /* RFC 3339 */
+    pid_t pid;                       /* as isolation_ops.create gave it, 0: not yet */
+    uint64_t pid_start;              /* its start time in clock ticks, proc(5) field 22 */
+    uint32_t owner;                  /* who made it */
+    char created[48];                /* RFC 3339 */
+    struct json_object *annotations; /* an object, or NULL; owned */
+    struct cgroup cgroup;            /* path "" when it has none */
 };
 
 const char *state_status_text(enum container_status status);
 /* 1 to 127 of [A-Za-z0-9_.+-], not beginning with a dot. */
 must_check int state_check_id(const char *id, struct err *err);
-/* Makes ROOT/ID: -EEXIST when there is one.  Returns its O_PATH descriptor. */
-must_check int state_create_dir(const char *root, const char *id, struct err *err);
+/* Makes ROOT/ID and locks it: -EEXIST when there is one.  Returns the folder's descriptor,
+ * *out_lock the lock's. */
+must_check int state_create_dir(const char *root, const char *id, int *out_lock, struct err *err);
 /* Opens ROOT/ID; -ENOENT says "container does not exist". */
 must_check int state_open_dir(const char *root, const char *id, struct err *err);
-/* Writes state.json atomically in the container's folder. */
+/* Waits for the folder's lock: its descriptor.  -ENOENT when the folder was removed meanwhile. */
+must_check int state_lock(const char *root, const char *id, struct err *err);
+/* Lets it go, also where a child holds a copy of the descriptor.  -1 is nothing. */
+void state_unlock(int lock);
+/* Writes state.json in the container's folder. */
 must_check int state_save(int dir, const struct container_state *s, struct err *err);
-/* Reads it and corrects the status of a monitor that is gone. */
+/* Reads it and corrects the status of a process that is gone.  -ENOENT: create did not come that
+ * far.  The caller frees with state_free, also after an error. */
 must_check int state_load(int dir, struct container_state *out, struct err *err);
+void state_free(struct container_state *s);
 /* Opens and reads. */
 must_check int state_find(const char *root, const char *id, struct container_state *out,
                           int *out_dir, struct err *err);
-/* Removes ROOT/ID and what moat put into it. */
+/* Removes ROOT/ID and what the runtime put into it.  It may be gone. */
 must_check int state_remove(const char *root, const char *id, struct err *err);
-/* The JSON text of `moat state`; the caller puts it.  NULL without memory. */
+/* runtime.md "State", as hooks and `moat state` get it; the caller puts it.  NULL without memory.
+ */
 struct json_object *state_to_json(const struct container_state *s);
-/* Writes a pid to the file that an engine asked for. */
+/* Writes a pid to the file that an engine asked for, whole or not at all. */
 must_check int state_write_pid(const char *path, pid_t pid, struct err *err);
 /* Start time of a process, 0 when it is gone or a zombie. */
 uint64_t state_process_start(pid_t pid);
+/* True while the process that create made lives. */
+bool state_alive(const struct container_state *s);
 
 #endif

@@ -7,11 +7,12 @@
 #include "moat/control.h"
 #include "oci/ctlmsg.h"
 #include "sandbox/monitor.h"
+#include "sandbox/sentry.h"
 
 enum { ID_CREATE = 1, ID_START };
 
-static int send_create(struct monitor *m, const struct container *c,
-                       const struct isolation_run *run, struct err *err) {
+static int send_create(struct monitor *m, const struct container *c, const struct foreground *run,
+                       struct err *err) {
     cleanup_free void *create = NULL;
     size_t len = 0;
     int e = ctlmsg_build_create(c, &c->process, NULL, ID_CREATE, &create, &len, err);
@@ -28,7 +29,7 @@ static int send_start(struct monitor *m, const struct container *c, struct err *
 /* With nobody to tell in between, START goes out with CREATE: a turn less to wait for.  The Sentry
  * answers in order, and refuses to start what it could not create. */
 static int create_process(struct monitor *m, const struct container *c,
-                          const struct isolation_run *run, struct err *err) {
+                          const struct foreground *run, struct err *err) {
     bool at_once = run->on_created == NULL && !run->wait_start;
     int e = send_create(m, c, run, err);
     if (e == 0 && at_once) {
@@ -48,7 +49,7 @@ static int create_process(struct monitor *m, const struct container *c,
 }
 
 /* The part between a running sandbox and its end. */
-static int serve(struct monitor *m, const struct container *c, const struct isolation_run *run,
+static int serve(struct monitor *m, const struct container *c, const struct foreground *run,
                  struct err *err) {
     struct termios saved;
     m->forward_signals = true;
@@ -62,7 +63,8 @@ static int serve(struct monitor *m, const struct container *c, const struct isol
         }
         m->terminal_fd = run->stdio[0];
     }
-    int e = create_process(m, c, run, err);
+    int e = run->on_sandbox != NULL ? run->on_sandbox(run->arg, err) : 0;
+    e = e != 0 ? e : create_process(m, c, run, err);
     e = e != 0 ? e : monitor_run(m, err);
     if (c->process.terminal) {
         terminal_restore(run->stdio[0], &saved);
@@ -70,8 +72,8 @@ static int serve(struct monitor *m, const struct container *c, const struct isol
     return e;
 }
 
-static int sentry_run(const struct container *c, const struct isolation_run *run,
-                      int *out_wait_status, struct err *err) {
+int foreground_run(const struct container *c, const struct foreground *run, int *out_wait_status,
+                   struct err *err) {
     const struct sandbox_options options = {
         .log_fd = run->log_fd, .debug = run->debug, .log_json = run->log_json};
     struct sandbox sandbox;
@@ -90,4 +92,23 @@ static int sentry_run(const struct container *c, const struct isolation_run *run
     return e;
 }
 
-const struct isolation_ops g_isolation_sentry = {.name = "sentry", .run = sentry_run};
+static int sentry_run(const struct container *c, const struct isolation_run *run,
+                      int *out_wait_status, struct err *err) {
+    const struct foreground f = {.stdio = run->stdio,
+                                 .log_fd = run->log_fd,
+                                 .debug = run->debug,
+                                 .log_json = run->log_json,
+                                 .listen_fd = -1};
+    return foreground_run(c, &f, out_wait_status, err);
+}
+
+const struct isolation_ops g_isolation_sentry = {
+    .name = "sentry",
+    .run = sentry_run,
+    .create = sentry_create,
+    .start = sentry_start,
+    .kill = sentry_kill,
+    .exec = sentry_exec,
+    .processes = sentry_processes,
+    .destroy = sentry_destroy,
+};

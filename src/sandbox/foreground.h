@@ -1,10 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Isolation `sentry`: the calling process starts the sandbox and is its monitor. */
+/* The calling process starts a sandbox for one container and is its monitor until the end. */
 #ifndef MOAT_SANDBOX_FOREGROUND_H
 #define MOAT_SANDBOX_FOREGROUND_H
 
+#include "oci/container.h"
 #include "oci/isolation.h"
 
-extern const struct isolation_ops g_isolation_sentry;
+struct foreground {
+    const int *stdio; /* three descriptors; with a terminal the first is one, and raw meanwhile */
+    int log_fd;       /* -1: no log of the sandbox */
+    bool debug, log_json;
+    bool wait_start; /* the process starts when a client of listen_fd says so */
+    int listen_fd;   /* listening control socket (client.h) to serve, or -1; consumed */
+    /* Each may be NULL.  The sandbox's processes exist, the container in it does not: */
+    int (*on_sandbox)(void *arg, struct err *err);
+    /* its process exists (wait_start: not yet started); a failure of either ends the run; */
+    int (*on_created)(void *arg, struct err *err);
+    /* it is gone, and clients are not told yet. */
+    void (*on_exit)(void *arg, int wait_status);
+    void *arg;
+};
+
+/* 0 with *out_wait_status, or -errno with *err and nothing left behind. */
+must_check int foreground_run(const struct container *c, const struct foreground *run,
+                              int *out_wait_status, struct err *err);
 
 #endif

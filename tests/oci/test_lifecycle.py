@@ -73,7 +73,7 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(self.moat("exec", "c1", "nothing-here", ok=False).returncode, 127)
         ps = self.moat("ps", "c1").stdout
         self.assertIn("sleep 1000", ps)
-        self.assertIn(1, json.loads(self.moat("ps", "--format", "json", "c1").stdout))
+        self.assertIn(pid, json.loads(self.moat("ps", "--format", "json", "c1").stdout))
         r = self.moat("delete", "c1", ok=False)
         self.assertEqual(r.returncode, 1)
         self.assertIn("not stopped", r.stderr)

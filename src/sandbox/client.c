@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to a container's monitor: see lifecycle.h. */
-#include "runtime/lifecycle.h"
+/* Requests to a container's monitor: see client.h. */
+#include "sandbox/client.h"
 
 #include "host/cleanup.h"
 #include "host/msg.h"
@@ -9,7 +9,22 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+
+int client_listen(int dir, struct err *err) {
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    cleanup_fd int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/control.sock",
+                   dir); /* fits */
+    mode_t old = umask(077);
+    bool ok = sock >= 0 && bind(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
+              listen(sock, 16) == 0;
+    int saved = errno;
+    (void)umask(old); /* cannot fail */
+    return ok ? steal_fd(&sock)
+              : err_sys(err, -saved, "cannot make the container's control socket");
+}
 
 int client_connect(int dir, const char *id, struct err *err) {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -81,17 +96,4 @@ int client_next_exit(int sock, struct moat_ctl_exit *out_event, struct err *err)
     memcpy(out_event, buf, sizeof(*out_event));
     out_event->ref.exec_id[sizeof(out_event->ref.exec_id) - 1] = '\0';
     return 1;
-}
-
-int client_wait_exit(int sock, const char *exec_id, struct moat_ctl_exit *out_event,
-                     struct err *err) {
-    for (;;) {
-        int e = client_next_exit(sock, out_event, err);
-        if (e < 0) {
-            return e;
-        }
-        if (e == 1 && strcmp(out_event->ref.exec_id, exec_id) == 0) {
-            return 0;
-        }
-    }
 }

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands that handle containers share. */
+#include "cli/cli.h"
+#include "native/native.h"
+#include "sandbox/sentry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct isolation_ops *const g_isolations[] = {&g_isolation_sentry, &g_isolation_native, NULL};
+
+static void warn(void *arg, const char *message) {
+    cli_report(arg, "warning", message);
+}
+
+struct runtime cli_runtime(const struct cli_globals *globals) {
+    bool asked = globals->rootless != NULL && strcmp(globals->rootless, "auto") != 0;
+    return (struct runtime){
+        .root = globals->root,
+        .isolations = g_isolations,
+        .systemd_cgroup = globals->systemd_cgroup,
+        .rootless = asked ? strcmp(globals->rootless, "true") == 0 : geteuid() != 0,
+        .log_fd = -1,
+        .debug = globals->debug,
+        .log_json = globals->log_format != NULL && strcmp(globals->log_format, "json") == 0,
+        .warn = warn,
+        .arg = (void *)(uintptr_t)globals,
+    };
+}
+
+int cli_open_log(const struct cli_globals *globals, bool wanted, int *out_fd, struct err *err) {
+    *out_fd = -1;
+    if (globals->log != NULL && (wanted || globals->debug)) {
+        *out_fd = open(globals->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (*out_fd < 0) {
+            return err_sys(err, -errno, "cannot open the log %s", globals->log);
+        }
+    }
+    return 0;
+}

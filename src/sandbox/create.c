@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making a container of isolation `sentry`: the command forks its monitor, which starts the sandbox
+ * and tells each step over a link (background.h).
+ */
+#include "sandbox/sentry.h"
+
+#include "host/cleanup.h"
+#include "sandbox/background.h"
+#include "sandbox/client.h"
+#include "sandbox/console.h"
+#include "sandbox/foreground.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+struct monitor_process {
+    const struct isolation_target *target;
+    struct background link;
+    bool created; /* told: nobody listens any more */
+};
+
+static int gone(int e, struct err *err) {
+    return e == 0 ? 0 : err_sys(err, e, "the command that creates the container is gone");
+}
+
+/* The runtime's turn: its hooks run while the sandbox waits. */
+static int monitor_sandbox_up(void *arg, struct err *err) {
+    struct monitor_process *m = arg;
+    int e = background_tell(&m->link, 0);
+    return gone(e != 0 ? e : background_wait_go(&m->link), err);
+}
+
+static int monitor_created(void *arg, struct err *err) {
+    struct monitor_process *m = arg;
+    int e = background_tell(&m->link, 0);
+    m->created = e == 0;
+    (void)close(m->link.link); /* nothing more to tell */
+    return gone(e, err);
+}
+
+/* The status stays for `wait`: the file "exit" of isolation.h. */
+static void monitor_exited(void *arg, int wait_status) {
+    struct monitor_process *m = arg;
+    cleanup_fd int fd = openat(m->target->state_dir, "exit.new",
+                               O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && dprintf(fd, "%d\n", wait_status) > 0) {
+        /* Without it `wait` says that the status is lost. */
+        (void)renameat(m->target->state_dir, "exit.new", m->target->state_dir, "exit");
+    }
+}
+
+static noreturn_fn void monitor_main(struct monitor_process *m,
+                                     const struct isolation_setup *setup) {
+    static const int stdio[3] = {0, 1, 2};
+    const struct container *c = m->target->c;
+    struct err err = {0};
+    int wait_status = 0;
+    int e = c->process.terminal
+                ? console_open(setup->console_socket, c->process.rows, c->process.cols, &err)
+                : 0;
+    if (setup->console_socket >= 0) {
+        (void)close(setup->console_socket); /* the master is sent */
+    }
+    int listen_fd = e == 0 ? client_listen(m->target->state_dir, &err) : -1;
+    if (listen_fd < 0) {
+        background_fail(&m->link, &err);
+    }
+    const struct foreground run = {.stdio = stdio,
+                                   .log_fd = setup->log_fd,
+                                   .debug = setup->debug,
+                                   .log_json = setup->log_json,
+                                   .wait_start = true,
+                                   .listen_fd = listen_fd,
+                                   .on_sandbox = monitor_sandbox_up,
+                                   .on_created = monitor_created,
+                                   .on_exit = monitor_exited,
+                                   .arg = m};
+    e = foreground_run(c, &run, &wait_status, &err);
+    if (e != 0 && !m->created) {
+        background_fail(&m->link, &err);
+    }
+    _exit(e != 0                     ? 125
+          : WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status)
+                                     : WEXITSTATUS(wait_status));
+}
+
+int sentry_create(const struct isolation_target *target, const struct isolation_setup *setup,
+                  pid_t *out_pid, struct err *err) {
+    struct monitor_process m = {.target = target};
+    const int keep[] = {target->state_dir, setup->log_fd, setup->console_socket};
+    int e = background_fork(keep, ARRAY_COUNT(keep), &m.link, err);
+    if (e != 0) {
+        return e;
+    }
+    if (m.link.pid == 0) {
+        monitor_main(&m, setup);
+    }
+    e = background_await(&m.link, NULL, err);
+    if (e == 0 && setup->on_namespaces != NULL) {
+        e = setup->on_namespaces(setup->arg, m.link.pid, err);
+    }
+    e = e != 0 ? e : background_go(&m.link, err);
+    e = e != 0 ? e : background_await(&m.link, NULL, err);
+    if (e != 0) {
+        background_end(&m.link);
+        return e;
+    }
+    (void)close(m.link.link); /* all is told */
+    *out_pid = m.link.pid;
+    return 0;
+}

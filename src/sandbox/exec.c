@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One more process in a sandbox: a monitor of its own asks the container's monitor for it, forwards
+ * signals and window sizes, and ends with its exit code.
+ */
+#include "sandbox/sentry.h"
+
+#include "host/cleanup.h"
+#include "host/msg.h"
+#include "host/terminal.h"
+#include "oci/ctlmsg.h"
+#include "sandbox/background.h"
+#include "sandbox/client.h"
+#include "sandbox/console.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+
+struct exec_monitor {
+    const struct container *c;
+    const struct container_process *process;
+    char exec_id[64];
+    int sock, signals;
+    uint32_t next_id;
+    struct background link;
+};
+
+/* Every signal that can be taken goes on to the process. */
+static int take_signals(struct err *err) {
+    sigset_t set;
+    (void)sigfillset(&set); /* cannot fail, as the calls below with valid numbers */
+    static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    for (size_t i = 0; i < ARRAY_COUNT(ours); i++) {
+        (void)sigdelset(&set, ours[i]);
+    }
+    (void)sigprocmask(SIG_SETMASK, &set, NULL);
+    (void)sigdelset(&set, SIGCHLD);
+    (void)sigdelset(&set, SIGPIPE);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd >= 0 ? fd : err_sys(err, -errno, "cannot make a signal descriptor");
+}
+
+static void send_winsize(struct exec_monitor *m) {
+    struct moat_ctl_winsize msg;
+    struct winsize ws;
+    memset(&msg, 0, sizeof(msg));
+    if (ioctl(0, TIOCGWINSZ, &ws) == 0 && ctlmsg_ref(&msg.ref, MOAT_CTL_WINSIZE, sizeof(msg),
+                                                     m->next_id++, m->c->id, m->exec_id) == 0) {
+        msg.rows = ws.ws_row;
+        msg.cols = ws.ws_col;
+        (void)msg_send(m->sock, &msg, sizeof(msg), NULL, 0, true); /* the next size follows */
+    }
+}
+
+static void forward(struct exec_monitor *m) {
+    struct signalfd_siginfo si;
+    while (read(m->signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+        struct moat_ctl_signal msg = {.signo = si.ssi_signo};
+        if (si.ssi_signo == SIGWINCH && m->process->terminal) {
+            send_winsize(m);
+        } else if (ctlmsg_ref(&msg.ref, MOAT_CTL_SIGNAL, sizeof(msg), m->next_id++, m->c->id,
+                              m->exec_id) == 0) {
+            msg.signo = si.ssi_signo;
+            (void)msg_send(m->sock, &msg, sizeof(msg), NULL, 0, true); /* EPIPE shows in the wait */
+        }
+    }
+}
+
+static int wait_for_end(struct exec_monitor *m, struct moat_ctl_exit *event, struct err *err) {
+    for (;;) {
+        struct pollfd polls[2] = {{.fd = m->sock, .events = POLLIN},
+                                  {.fd = m->signals, .events = POLLIN}};
+        if (poll(polls, 2, -1) < 0) {
+            continue; /* EINTR */
+        }
+        if (polls[1].revents != 0) {
+            forward(m);
+        }
+        if (polls[0].revents != 0) {
+            int e = client_next_exit(m->sock, event, err);
+            if (e < 0) {
+                return e;
+            }
+            if (e == 1 && strcmp(event->ref.exec_id, m->exec_id) == 0) {
+                return 0;
+            }
+        }
+    }
+}
+
+/* Asks the container's monitor for the process; its exit event may come before the reply. */
+static int begin(struct exec_monitor *m, int state_dir, struct moat_ctl_exit *event,
+                 struct err *err) {
+    static const int stdio[3] = {0, 1, 2};
+    struct moat_ctl_reply reply;
+    cleanup_free void *record = NULL;
+    size_t len = 0;
+    m->sock = client_connect(state_dir, m->c->id, err);
+    m->signals = m->sock < 0 ? -1 : take_signals(err);
+    if (m->signals < 0) {
+        return m->sock < 0 ? m->sock : m->signals;
+    }
+    int e = ctlmsg_build_create(m->c, m->process, m->exec_id, 1, &record, &len, err);
+    return e != 0
+               ? e
+               : client_request(m->sock, record, len, stdio, 3, &reply, sizeof(reply), event, err);
+}
+
+static noreturn_fn void monitor_main(struct exec_monitor *m, const struct isolation_target *target,
+                                     const struct isolation_setup *setup) {
+    const struct container_process *p = m->process;
+    struct moat_ctl_exit event = {.status = 0};
+    struct termios ignored; /* the terminal is our own and goes with us */
+    struct err err = {0};
+    int e = p->terminal ? console_open(setup->console_socket, p->rows, p->cols, &err) : 0;
+    e = e == 0 && p->terminal ? terminal_raw(0, &ignored, &err) : e;
+    e = e != 0 ? e : begin(m, target->state_dir, &event, &err);
+    if (e != 0) {
+        background_fail(&m->link, &err);
+    }
+    const int *left[] = {&target->state_dir, &setup->console_socket, &setup->log_fd};
+    for (size_t i = 0; i < ARRAY_COUNT(left); i++) {
+        if (*left[i] >= 0) {
+            (void)close(*left[i]); /* not needed any more */
+        }
+    }
+    (void)background_tell(&m->link, 0); /* the process runs, whoever listens */
+    (void)close(m->link.link);
+    bool ended = event.ref.h.magic == MOAT_CTL_MAGIC && strcmp(event.ref.exec_id, m->exec_id) == 0;
+    e = ended ? 0 : wait_for_end(m, &event, &err);
+    _exit(e != 0                      ? 255
+          : WIFSIGNALED(event.status) ? 128 + WTERMSIG(event.status)
+                                      : WEXITSTATUS(event.status));
+}
+
+int sentry_exec(const struct isolation_target *target, struct container_process *process,
+                const struct isolation_setup *setup, pid_t *out_pid, struct err *err) {
+    struct exec_monitor m = {.c = target->c, .process = process, .next_id = 2};
+    const int keep[] = {target->state_dir, setup->log_fd, setup->console_socket};
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+    (void)snprintf(m.exec_id, sizeof(m.exec_id), "%d-%lld-%ld", (int)getpid(),
+                   (long long)now.tv_sec, now.tv_nsec); /* fits */
+    int e = background_fork(keep, ARRAY_COUNT(keep), &m.link, err);
+    if (e != 0) {
+        return e;
+    }
+    if (m.link.pid == 0) {
+        monitor_main(&m, target, setup);
+    }
+    e = background_await(&m.link, NULL, err);
+    if (e != 0) {
+        background_end(&m.link);
+        return e;
+    }
+    (void)close(m.link.link); /* all is told */
+    *out_pid = m.link.pid;
+    return 0;
+}

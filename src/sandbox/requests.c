@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What other commands ask of a container's monitor: see sentry.h. */
+#include "sandbox/sentry.h"
+
+#include "host/cleanup.h"
+#include "oci/ctlmsg.h"
+#include "sandbox/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* Sends a fixed record whose reference names the container; -ESRCH when its monitor is gone. */
+static int request(const struct isolation_target *target, struct moat_ctl_ref *record, size_t len,
+                   uint16_t type, void *reply, size_t reply_max, struct err *err) {
+    const char *id = target->c->id;
+    int e = ctlmsg_ref(record, type, (uint32_t)len, 1, id, NULL);
+    if (e != 0) {
+        return err_sys(err, e, "container id '%s'", id);
+    }
+    cleanup_fd int sock = client_connect(target->state_dir, id, err);
+    return sock < 0 ? sock
+                    : client_request(sock, record, len, NULL, 0, reply, reply_max, NULL, err);
+}
+
+int sentry_start(const struct isolation_target *target, struct err *err) {
+    struct moat_ctl_reply reply;
+    struct moat_ctl_ref msg;
+    return request(target, &msg, sizeof(msg), MOAT_CTL_START, &reply, sizeof(reply), err);
+}
+
+int sentry_kill(const struct isolation_target *target, int signo, bool all, struct err *err) {
+    struct moat_ctl_reply reply;
+    struct moat_ctl_signal msg;
+    msg.signo = (uint32_t)signo;
+    msg.all = all;
+    return request(target, &msg.ref, sizeof(msg), MOAT_CTL_SIGNAL, &reply, sizeof(reply), err);
+}
+
+static struct json_object *process_json(const struct moat_ctl_ps_entry *from) {
+    struct moat_ctl_ps_entry p = *from;
+    struct json_object *o = json_object_new_object();
+    p.comm[sizeof(p.comm) - 1] = '\0';
+    p.cmdline[sizeof(p.cmdline) - 1] = '\0';
+    if (o == NULL) {
+        return NULL;
+    }
+    /* An add that fails leaves the member out. */
+    (void)json_object_object_add(o, "pid", json_object_new_int(p.pid));
+    (void)json_object_object_add(o, "ppid", json_object_new_int(p.ppid));
+    (void)json_object_object_add(o, "uid", json_object_new_int64(p.uid));
+    (void)json_object_object_add(o, "cpuSeconds", json_object_new_uint64(p.cpu_ns / 1000000000u));
+    (void)json_object_object_add(o, "comm", json_object_new_string(p.comm));
+    (void)json_object_object_add(o, "cmdline",
+                                 json_object_new_string(p.cmdline[0] != '\0' ? p.cmdline : p.comm));
+    return o;
+}
+
+int sentry_processes(const struct isolation_target *target, struct json_object **out,
+                     struct err *err) {
+    struct moat_ctl_ref msg;
+    struct moat_ctl_reply fixed;
+    cleanup_free char *reply = malloc(MOAT_CTL_MSG_MAX);
+    struct json_object *all = json_object_new_array();
+    if (reply == NULL || all == NULL) {
+        json_object_put(all);
+        return err_sys(err, -ENOMEM, "cannot list the processes");
+    }
+    int e = request(target, &msg, sizeof(msg), MOAT_CTL_PS, reply, MOAT_CTL_MSG_MAX, err);
+    if (e == 0) {
+        memcpy(&fixed, reply, sizeof(fixed));
+        if (fixed.data_size > fixed.h.size - sizeof(fixed)) {
+            e = err_set(err, -EPROTO, "the container's monitor sent a broken list");
+        }
+    }
+    for (size_t i = 0; e == 0 && (i + 1) * sizeof(struct moat_ctl_ps_entry) <= fixed.data_size;
+         i++) {
+        struct moat_ctl_ps_entry p;
+        memcpy(&p, reply + sizeof(fixed) + i * sizeof(p), sizeof(p));
+        e = json_object_array_add(all, process_json(&p)) == 0
+                ? 0
+                : err_sys(err, -ENOMEM, "cannot list the processes");
+    }
+    if (e != 0) {
+        json_object_put(all);
+        return e;
+    }
+    *out = all;
+    return 0;
+}
+
+/* The sandbox dies with its monitor. */
+int sentry_destroy(const struct isolation_target *target, struct err *err) {
+    static const char *const files[] = {"control.sock", "exit", "exit.new"};
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        if (unlinkat(target->state_dir, files[i], 0) != 0 && errno != ENOENT) {
+            return err_sys(err, -errno, "cannot remove %s/%s", target->state_path, files[i]);
+        }
+    }
+    return 0;
+}

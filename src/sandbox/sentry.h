@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Isolation `sentry`: the application kernel.
+ *
+ * A container made by create has a monitor process, the caller's child, that starts the sandbox,
+ * sits in the container's control groups, serves control.sock in the state folder and ends with the
+ * container's exit code; each exec has a smaller one that talks to it.
+ */
+#ifndef MOAT_SANDBOX_SENTRY_H
+#define MOAT_SANDBOX_SENTRY_H
+
+#include "oci/isolation.h"
+
+extern const struct isolation_ops g_isolation_sentry;
+
+/* The operations behind it, one file each: create.c, exec.c, requests.c. */
+must_check int sentry_create(const struct isolation_target *target,
+                             const struct isolation_setup *setup, pid_t *out_pid, struct err *err);
+must_check int sentry_exec(const struct isolation_target *target, struct container_process *process,
+                           const struct isolation_setup *setup, pid_t *out_pid, struct err *err);
+must_check int sentry_start(const struct isolation_target *target, struct err *err);
+must_check int sentry_kill(const struct isolation_target *target, int signo, bool all,
+                           struct err *err);
+must_check int sentry_processes(const struct isolation_target *target, struct json_object **out,
+                                struct err *err);
+must_check int sentry_destroy(const struct isolation_target *target, struct err *err);
+
+#endif
