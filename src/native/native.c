@@ -80,7 +80,7 @@ static int become_user(const struct container_process *p, struct err *err) {
 
 static int child_setup(const struct container *c, struct err *err) {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
-        sethostname(c->hostname, strlen(c->hostname)) != 0) {
+        (c->hostname != NULL && sethostname(c->hostname, strlen(c->hostname)) != 0)) {
         return err_sys(err, -errno, "cannot prepare the container's process");
     }
     int e = native_enter_root(c, err);

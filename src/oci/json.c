@@ -12,34 +12,132 @@
 #define JSON_FILE_MAX  (4u << 20)
 #define JSON_DEPTH_MAX 32
 
-int json_load(const char *path, struct json_object **out, struct err *err) {
+/* Standard input, or a regular file: something else could keep us waiting. */
+static int open_text(const char *path, struct err *err) {
     struct stat st;
+    if (strcmp(path, "-") == 0) {
+        int fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
+        return fd >= 0 ? fd : err_sys(err, -errno, "cannot read standard input");
+    }
     cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) != 0) {
         return err_sys(err, -errno, "cannot open %s", path);
     }
-    if (!S_ISREG(st.st_mode) || st.st_size > JSON_FILE_MAX) {
-        return err_set(err, -EINVAL, "%s is not a regular file of at most %u bytes", path,
-                       JSON_FILE_MAX);
+    if (!S_ISREG(st.st_mode)) {
+        return err_set(err, -EINVAL, "%s is not a regular file", path);
     }
-    cleanup_free char *text = malloc((size_t)st.st_size + 1);
-    ssize_t n = text == NULL ? -1 : read(fd, text, (size_t)st.st_size);
-    if (n < 0) {
-        return err_sys(err, -errno, "cannot read %s", path);
+    return steal_fd(&fd);
+}
+
+int json_text_load(const char *path, char **out_text, size_t *out_len, struct err *err) {
+    cleanup_fd int fd = open_text(path, err);
+    if (fd < 0) {
+        return fd;
     }
+    size_t len = 0, cap = 0;
+    cleanup_free char *text = NULL;
+    for (;;) {
+        if (len + 1 >= cap) {
+            char *grown = realloc(text, cap = cap == 0 ? 65536 : cap * 2);
+            if (grown == NULL) {
+                return err_sys(err, -ENOMEM, "cannot read %s", path);
+            }
+            text = grown;
+        }
+        ssize_t n = read(fd, text + len, cap - len - 1);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return err_sys(err, -errno, "cannot read %s", path);
+        }
+        len += (size_t)n;
+        if (len > JSON_FILE_MAX) {
+            return err_set(err, -EFBIG, "%s is larger than %u bytes", path, JSON_FILE_MAX);
+        }
+        if (n == 0) {
+            break;
+        }
+    }
+    text[len] = '\0';
+    *out_text = steal_ptr(&text);
+    *out_len = len;
+    return 0;
+}
+
+/*
+ * json-c silently cuts numbers beyond 64 bits to the largest there is, which could turn a mistake
+ * into "unlimited": a whole number outside of strings that does not fit is found here.  Only for
+ * texts that were found to be JSON.
+ */
+static bool has_huge_number(const char *text, size_t len) {
+    bool quoted = false;
+    for (size_t i = 0; i < len; i++) {
+        if (quoted) {
+            if (text[i] == '\\') {
+                i++;
+            } else if (text[i] == '"') {
+                quoted = false;
+            }
+            continue;
+        }
+        quoted = text[i] == '"';
+        if (text[i] < '0' || text[i] > '9') {
+            continue;
+        }
+        bool negative = i > 0 && text[i - 1] == '-', fits = true;
+        uint64_t value = 0;
+        for (; i < len && text[i] >= '0' && text[i] <= '9'; i++) {
+            fits = fits && !ckd_mul(&value, value, 10ull) &&
+                   !ckd_add(&value, value, (uint64_t)(text[i] - '0'));
+        }
+        if (i < len && (text[i] == '.' || (text[i] | 0x20) == 'e')) {
+            while (i < len && strchr("0123456789.eE+-", text[i]) != NULL) {
+                i++;
+            }
+        } else if (!fits || (negative && value > 1ull << 63)) {
+            return true;
+        }
+        i--;
+    }
+    return false;
+}
+
+int json_parse(const char *text, size_t len, const char *what, struct json_object **out,
+               struct err *err) {
     struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH_MAX);
     if (tok == NULL) {
-        return err_sys(err, -ENOMEM, "cannot parse %s", path);
+        return err_sys(err, -ENOMEM, "cannot parse %s", what);
     }
-    *out = json_tokener_parse_ex(tok, text, (int)n);
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    struct json_object *o = json_tokener_parse_ex(tok, text, (int)len);
     enum json_tokener_error bad = json_tokener_get_error(tok);
     size_t at = json_tokener_get_parse_end(tok);
     json_tokener_free(tok);
-    if (*out == NULL || bad != json_tokener_success) {
-        return err_set(err, -EINVAL, "%s is not valid JSON: %s at byte %zu", path,
-                       json_tokener_error_desc(bad), at);
+    if (bad == json_tokener_success && o != NULL && has_huge_number(text, len)) {
+        json_object_put(o);
+        return err_set(err, -ERANGE, "%s holds a number that does not fit into 64 bits", what);
     }
+    if (bad == json_tokener_continue) {
+        json_object_put(o);
+        return err_set(err, -EINVAL, "%s is not valid JSON: it ends too early, at byte %zu", what,
+                       len);
+    }
+    if (bad != json_tokener_success || o == NULL) {
+        json_object_put(o);
+        return err_set(err, -EINVAL, "%s is not valid JSON: %s at byte %zu", what,
+                       bad == json_tokener_success ? "it is null" : json_tokener_error_desc(bad),
+                       at);
+    }
+    *out = o;
     return 0;
+}
+
+int json_load(const char *path, struct json_object **out, struct err *err) {
+    cleanup_free char *text = NULL;
+    size_t len = 0;
+    int e = json_text_load(path, &text, &len, err);
+    return e != 0 ? e : json_parse(text, len, path, out, err);
 }
 
 static int get_typed(struct json_object *o, const char *path, const char *name, enum json_type type,

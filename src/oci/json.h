@@ -8,7 +8,13 @@
 
 #include <json-c/json.h>
 
-/* A file of at most 4 MiB; the caller puts the object. */
+/* The text of a regular file, or of standard input ("-"), of at most 4 MiB; the caller frees it. */
+must_check int json_text_load(const char *path, char **out_text, size_t *out_len, struct err *err);
+/* One strict JSON value (RFC 8259) whose whole numbers fit into 64 bits; `what` names it in
+ * messages; the caller puts the object. */
+must_check int json_parse(const char *text, size_t len, const char *what, struct json_object **out,
+                          struct err *err);
+/* Both. */
 must_check int json_load(const char *path, struct json_object **out, struct err *err);
 /* Members: a missing one (or null) leaves *out as it was; a wrong type is an error naming
  * `path`.`name`. */

@@ -152,7 +152,7 @@ class Lifecycle(unittest.TestCase):
         check(lambda c: c["process"].update(args="sh"), "process.args")
         check(lambda c: c["process"].update(cwd="rel"), "process.cwd")
         check(lambda c: c["process"]["user"].update(uid=-1), "process.user.uid")
-        check(lambda c: c["process"]["capabilities"].update(bounding=["CAP_MAGIC"]), "CAP_MAGIC")
+        check(lambda c: c["process"]["capabilities"].update(bounding="CAP_KILL"), "process.capabilities.bounding")
         check(lambda c: c["process"].update(rlimits=[{"type": "RLIMIT_X", "soft": 1, "hard": 1}]), "RLIMIT_X")
         check(lambda c: c["process"].update(rlimits=[{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}]), "rlimits[0]")
         check(lambda c: c["root"].update(path="nowhere"), "root.path")
