@@ -138,9 +138,13 @@ must_check int cgroup_create(const struct cgroup_options *options,
 must_check int cgroup_enter(const struct cgroup *cg, pid_t pid, struct err *err);
 /* A descriptor of the v2 folder for CLONE_INTO_CGROUP, or -ENOTSUP on v1. */
 must_check int cgroup_open(const struct cgroup *cg, struct err *err);
-/* Writes those limits that `resources` has set. */
+/* Writes those limits that `resources` has set; device rules stay as they were created. */
 must_check int cgroup_update(const struct cgroup *cg, const struct cgroup_resources *resources,
                              struct err *err);
+/* Likewise, telling of each limit that is left out. */
+must_check int cgroup_update_warn(const struct cgroup *cg, const struct cgroup_resources *resources,
+                                  void (*warn)(void *arg, const char *message), void *arg,
+                                  struct err *err);
 must_check int cgroup_freeze(const struct cgroup *cg, bool frozen, struct err *err);
 must_check int cgroup_is_frozen(const struct cgroup *cg, bool *out_frozen, struct err *err);
 /* Host pids of all processes in it and below, in *out_pids (the caller frees), sorted. */

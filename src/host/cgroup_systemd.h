@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Control groups through systemd: a transient scope for each container
+ * (org.freedesktop.systemd1(5)), with the limits as properties of the unit so that a reload of
+ * systemd keeps them, and the subtree delegated to moat, which writes the rest itself.
+ */
+#ifndef MOAT_HOST_CGROUP_SYSTEMD_H
+#define MOAT_HOST_CGROUP_SYSTEMD_H
+
+#include "host/cgroup_internal.h"
+
+/* Starts the scope with `pid` in it, makes the groups that systemd does not, and fills *out. */
+must_check int cg_systemd_create(const struct cg_host *host, const struct cgroup_options *options,
+                                 const struct cgroup_resources *resources, pid_t pid,
+                                 struct cgroup *out, struct err *err);
+/* Tells systemd of changed limits. */
+must_check int cg_systemd_update(const struct cgroup *cg, const struct cgroup_resources *resources,
+                                 struct err *err);
+/* Ends the scope; 0 also when systemd knows it no more. */
+must_check int cg_systemd_stop(const struct cgroup *cg, struct err *err);
+
+#endif
