@@ -57,9 +57,12 @@ static const struct cli_option g_run_options[] = {
     {0},
 };
 
-static int prepare(const struct create_options *o, const char *id, struct container *c,
-                   struct lifecycle_create *how, struct err *err) {
+/* Reads the bundle; *out_text stays in use by *how. */
+static int prepare(const struct runtime *rt, const struct create_options *o, const char *id,
+                   struct container *c, struct lifecycle_create *how, char **out_text,
+                   struct err *err) {
     static char bundle[PATH_MAX];
+    size_t len = 0;
     static const char *const handovers[] = {"auto", "notify", "trap", NULL};
     static const char *const isolations[] = {"sentry", "native", NULL};
     int e = state_check_id(id, err);
@@ -73,7 +76,9 @@ static int prepare(const struct create_options *o, const char *id, struct contai
     if (realpath(given, bundle) == NULL) {
         return err_sys(err, -errno, "--bundle %s", given);
     }
-    e = oci_config_load(bundle, c, err);
+    const struct oci_reading reading = {.bundle = bundle, .warn = rt->warn, .arg = rt->arg};
+    e = oci_bundle_text(bundle, out_text, &len, err);
+    e = e != 0 ? e : oci_config_parse(&reading, *out_text, len, c, err);
     if (e != 0) {
         return e;
     }
@@ -82,6 +87,8 @@ static int prepare(const struct create_options *o, const char *id, struct contai
     c->strace = o->strace;
     c->handover = (uint32_t)handover;
     *how = (struct lifecycle_create){.bundle = bundle,
+                                     .config = *out_text,
+                                     .config_len = len,
                                      .id = id,
                                      .isolation = g_isolations[isolation],
                                      .pid_file = o->pid_file,
@@ -124,7 +131,8 @@ static int run_create(const struct cli_globals *globals, void *options, int argc
     struct runtime rt = cli_runtime(globals);
     struct container c = {0};
     struct lifecycle_create how;
-    int e = prepare(o, argv[0], &c, &how, err);
+    cleanup_free char *text = NULL;
+    int e = prepare(&rt, o, argv[0], &c, &how, &text, err);
     e = e != 0 ? e : cli_open_log(globals, o->strace, &rt.log_fd, err);
     e = e != 0 ? e : create_background(&rt, o, &c, &how, err);
     container_free(&c);
@@ -174,9 +182,10 @@ static int run_run(const struct cli_globals *globals, void *options, int argc, c
     struct runtime rt = cli_runtime(globals);
     struct container c = {0};
     struct lifecycle_create how;
+    cleanup_free char *text = NULL;
     struct err ignored = {0};
     int wait_status = 0;
-    int e = prepare(o, argv[0], &c, &how, err);
+    int e = prepare(&rt, o, argv[0], &c, &how, &text, err);
     e = e != 0 ? e : cli_open_log(globals, o->strace, &rt.log_fd, err);
     if (e == 0 && o->detach) {
         e = create_background(&rt, o, &c, &how, err);

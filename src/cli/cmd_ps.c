@@ -39,6 +39,36 @@ static int print_inside(struct handle *h, struct err *err) {
     return 0;
 }
 
+/* Of the host: what engines show as the container's processes. */
+static int host_pids(const struct handle *h, pid_t **out_pids, size_t *out_count, struct err *err) {
+    if (h->state.cgroup.count > 0) {
+        return cgroup_pids(&h->state.cgroup, out_pids, out_count, err);
+    }
+    *out_pids = malloc(sizeof(pid_t));
+    if (*out_pids == NULL) {
+        return err_sys(err, -ENOMEM, "cannot list the processes");
+    }
+    (*out_pids)[0] = h->state.pid;
+    *out_count = h->state.status == STATUS_STOPPED ? 0 : 1;
+    return 0;
+}
+
+static int print_pids(const struct handle *h, struct err *err) {
+    size_t count = 0;
+    pid_t *pids = NULL;
+    int e = host_pids(h, &pids, &count, err);
+    if (e != 0) {
+        return e;
+    }
+    printf("[");
+    for (size_t i = 0; i < count; i++) {
+        printf("%s%d", i > 0 ? "," : "", (int)pids[i]);
+    }
+    printf("]\n");
+    free(pids);
+    return 0;
+}
+
 static int run_ps(const struct cli_globals *globals, void *options, int argc, char **argv,
                   struct err *err) {
     static const char *const formats[] = {"table", "json", NULL};
@@ -51,7 +81,7 @@ static int run_ps(const struct cli_globals *globals, void *options, int argc, ch
     }
     int e = handle_open(&rt, argv[0], 0, &h, err);
     if (e == 0 && format == 1) {
-        printf("[%d]\n", (int)h.state.pid);
+        e = print_pids(&h, err);
     } else if (e == 0) {
         e = print_inside(&h, err);
     }

@@ -13,14 +13,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <time.h>
 
 struct creation {
     const struct runtime *rt;
     const struct lifecycle_create *how;
     struct handle *h;
+    bool hooks_due; /* its hooks began to run, so poststop has something to undo */
 };
 
 struct isolation_setup lifecycle_setup(const struct runtime *rt, const char *bundle) {
@@ -60,18 +59,12 @@ static int state_begin(struct container_state *s, const struct container *c,
     return s->annotations != NULL ? 0 : -ENOMEM;
 }
 
-/* Later commands read the container from this copy, whatever becomes of the bundle. */
-static int copy_config(const char *bundle, int dir, struct err *err) {
-    char path[4200];
-    struct stat st;
-    (void)snprintf(path, sizeof(path), "%s/config.json", bundle); /* fits */
-    cleanup_fd int from = open(path, O_RDONLY | O_CLOEXEC);
-    cleanup_fd int to = openat(dir, "config.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool ok = from >= 0 && to >= 0 && fstat(from, &st) == 0;
-    for (off_t at = 0; ok && at < st.st_size;) {
-        ok = sendfile(to, from, &at, (size_t)(st.st_size - at)) > 0;
-    }
-    return ok ? 0 : err_sys(err, -errno, "cannot copy %s to the state folder", path);
+/* Later commands read the container from it, whatever becomes of the bundle. */
+static int keep_config(const struct lifecycle_create *how, int dir, struct err *err) {
+    cleanup_fd int fd = openat(dir, "config.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    return fd >= 0 && write(fd, how->config, how->config_len) == (ssize_t)how->config_len
+               ? 0
+               : err_sys(err, -errno, "cannot keep config.json in the state folder");
 }
 
 /* The processes exist and nothing of the container runs in them yet. */
@@ -80,7 +73,10 @@ static int on_namespaces(void *arg, pid_t pid, struct err *err) {
     struct container_state *s = &n->h->state;
     s->pid = n->h->target.pid = pid;
     s->pid_start = n->h->target.pid_start = state_process_start(pid);
-    return state_save(n->h->dir, s, err);
+    int e = state_save(n->h->dir, s, err);
+    n->hooks_due = e == 0;
+    e = e != 0 ? e : lifecycle_hooks(n->h, HOOK_PRESTART, err);
+    return e != 0 ? e : lifecycle_hooks(n->h, HOOK_CREATE_RUNTIME, err);
 }
 
 static void creation_warn(void *arg, const char *message) {
@@ -124,8 +120,9 @@ static int create_locked(struct creation *n, pid_t *out_pid, struct err *err) {
     if (state_begin(&h->state, h->target.c, n->how) != 0) {
         return err_sys(err, -ENOMEM, "cannot describe the container");
     }
-    int e = copy_config(n->how->bundle, h->dir, err);
+    int e = keep_config(n->how, h->dir, err);
     e = e != 0 ? e : state_save(h->dir, &h->state, err);
+    e = e != 0 ? e : lifecycle_cgroup(n->rt, h, err);
     e = e != 0 ? e : make_process(n, out_pid, err);
     if (e != 0) {
         h->state.pid = h->target.pid = 0; /* the isolation has taken it away again */
@@ -159,8 +156,12 @@ int lifecycle_create(const struct runtime *rt, struct container *c,
         return h.dir;
     }
     int e = create_locked(&n, out_pid, err);
-    if (e != 0 && lifecycle_clear(rt, &h, &ignored) == 0) {
-        (void)state_remove(rt->root, how->id, &ignored); /* the failure itself is what is told */
+    if (e != 0 && lifecycle_clear(rt, &h, &ignored) == 0) { /* the failure is what is told */
+        h.state.status = STATUS_STOPPED;
+        if (n.hooks_due) {
+            lifecycle_poststop(rt, &h);
+        }
+        (void)state_remove(rt->root, how->id, &ignored);
     }
     handle_close(&h);
     return e;

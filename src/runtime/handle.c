@@ -20,7 +20,7 @@ static int find_isolation(const struct runtime *rt, struct handle *h, struct err
                    h->state.id, h->state.isolation);
 }
 
-static int load_config(struct handle *h, struct err *err) {
+int handle_load_config(struct handle *h, struct err *err) {
     char path[64];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/config.json", h->dir); /* fits */
     return oci_config_load_saved(path, h->state.bundle, &h->c, err);
@@ -49,7 +49,7 @@ int handle_open(const struct runtime *rt, const char *id, uint32_t flags, struct
     int e = state_find(rt->root, id, &h->state, &h->dir, err);
     e = e != 0 ? e : find_isolation(rt, h, err);
     if (e == 0 && (flags & HANDLE_CONFIG) != 0) {
-        e = load_config(h, err);
+        e = handle_load_config(h, err);
     }
     h->target = (struct isolation_target){.c = &h->c,
                                           .state_dir = h->dir,

@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-static int start_opened(const struct runtime *rt, struct handle *h, struct err *err) {
+static int start_opened(struct handle *h, struct err *err) {
     if (h->state.status != STATUS_CREATED) {
         return err_set(err, -EINVAL,
                        "cannot start container %s: it is %s, and only a created one can be started",
@@ -28,6 +28,12 @@ static int start_opened(const struct runtime *rt, struct handle *h, struct err *
         struct err ignored = {0};
         h->state.status = STATUS_CREATED;
         (void)state_save(h->dir, &h->state, &ignored); /* the failure itself is what is told */
+        return e;
+    }
+    e = lifecycle_hooks(h, HOOK_POSTSTART, err);
+    if (e != 0) { /* runtime.md "Lifecycle": an error, and the container is stopped */
+        struct err ignored = {0};
+        (void)h->ops->kill(&h->target, SIGKILL, true, &ignored); /* it may have ended */
     }
     return e;
 }
@@ -35,7 +41,7 @@ static int start_opened(const struct runtime *rt, struct handle *h, struct err *
 int lifecycle_start(const struct runtime *rt, const char *id, struct err *err) {
     static struct handle h;
     int e = handle_open(rt, id, HANDLE_LOCK | HANDLE_CONFIG, &h, err);
-    e = e != 0 ? e : start_opened(rt, &h, err);
+    e = e != 0 ? e : start_opened(&h, err);
     handle_close(&h);
     return e;
 }
@@ -55,21 +61,6 @@ int lifecycle_kill(const struct runtime *rt, const char *id, int signo, bool all
     return e;
 }
 
-/* Kills the process that create made and waits until it is gone; others may be its parent. */
-static void end_process(const struct container_state *s) {
-    cleanup_fd int pidfd = s->pid > 0 ? (int)syscall(SYS_pidfd_open, s->pid, 0) : -1;
-    if (pidfd >= 0 && state_alive(s)) {
-        struct pollfd p = {.fd = pidfd, .events = POLLIN};
-        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0); /* it may be gone by now */
-        (void)poll(&p, 1, 10000);
-    }
-}
-
-int lifecycle_clear(const struct runtime *rt, struct handle *h, struct err *err) {
-    end_process(&h->state);
-    return h->ops != NULL ? h->ops->destroy(&h->target, err) : 0;
-}
-
 /* A folder whose state was never written, or of which the last delete got that far. */
 static bool half_made(const struct handle *h) {
     struct stat st;
@@ -85,7 +76,17 @@ static int delete_opened(const struct runtime *rt, struct handle *h, bool force,
             "cannot delete container %s that is not stopped: %s (--force kills it first)",
             h->state.id, state_status_text(h->state.status));
     }
-    return lifecycle_clear(rt, h, err);
+    struct err config = {0};
+    if (handle_load_config(h, &config) != 0) {
+        err_append(&config, "; its poststop hooks are not run");
+        rt->warn(rt->arg, config.msg);
+    }
+    int e = lifecycle_clear(rt, h, err);
+    if (e == 0) {
+        h->state.status = STATUS_STOPPED;
+        lifecycle_poststop(rt, h);
+    }
+    return e;
 }
 
 int lifecycle_delete(const struct runtime *rt, const char *id, bool force, struct err *err) {

@@ -24,6 +24,8 @@ struct runtime {
 
 struct lifecycle_create {
     const char *bundle, *id;
+    const char *config; /* the text of the bundle's config.json that the container was read from */
+    size_t config_len;
     const struct isolation_ops *isolation;
     const char *pid_file;       /* NULL: none */
     const char *console_socket; /* NULL: none; unix socket that gets a terminal's master */
@@ -73,6 +75,8 @@ struct handle {
 /* *out must not move afterwards.  The caller closes it, after an error too. */
 must_check int handle_open(const struct runtime *rt, const char *id, uint32_t flags,
                            struct handle *out, struct err *err);
+/* What HANDLE_CONFIG does. */
+must_check int handle_load_config(struct handle *h, struct err *err);
 void handle_close(struct handle *h);
 /* The process to run in it, by default what HANDLE_CONFIG loaded; *out_pid is a child of the
  * caller. */
@@ -81,7 +85,16 @@ must_check int lifecycle_exec(const struct runtime *rt, struct handle *h,
                               pid_t *out_pid, struct err *err);
 /* How create, exec and restore set up a process: the parts that come from the runtime. */
 struct isolation_setup lifecycle_setup(const struct runtime *rt, const char *bundle);
-/* Kills what lives, removes all but the state folder and runs the poststop hooks. */
+
+/* ---- steps that commands share (steps.c) ---- */
+
+/* Makes the groups that linux.cgroupsPath and linux.resources ask for and saves them. */
+must_check int lifecycle_cgroup(const struct runtime *rt, struct handle *h, struct err *err);
+/* Runs the hooks of one stage in the caller's namespaces with the present state. */
+must_check int lifecycle_hooks(const struct handle *h, enum hook_stage stage, struct err *err);
+/* A failing poststop hook is a warning, and the others run nevertheless. */
+void lifecycle_poststop(const struct runtime *rt, const struct handle *h);
+/* Kills what lives and removes all but the state folder; may be repeated. */
 must_check int lifecycle_clear(const struct runtime *rt, struct handle *h, struct err *err);
 
 #endif

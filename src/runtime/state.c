@@ -214,6 +214,9 @@ int state_save(int dir, const struct container_state *s, struct err *err) {
     add(o, "pidStart", json_object_new_uint64(s->pid_start));
     add(o, "owner", json_object_new_int64(s->owner));
     add(o, "isolation", json_object_new_string(s->isolation));
+    if (s->cgroup.count > 0) {
+        add(o, "cgroup", cgroup_to_json(&s->cgroup));
+    }
     int e = write_file(dir, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), err);
     json_object_put(o);
     return e;
@@ -226,7 +229,7 @@ static void copy_text(char *to, size_t size, const char *from) {
 static int parse_state(struct json_object *o, struct container_state *s, struct err *err) {
     const char *id = "", *bundle = "", *rootfs = "", *status = "", *created = "", *isolation = "";
     uint64_t pid = 0, owner = 0;
-    struct json_object *annotations = NULL;
+    struct json_object *annotations = NULL, *cgroup = NULL;
     int e = json_get_text(o, "state", "id", &id, err);
     e = e != 0 ? e : json_get_text(o, "state", "bundle", &bundle, err);
     e = e != 0 ? e : json_get_text(o, "state", "rootfs", &rootfs, err);
@@ -237,6 +240,8 @@ static int parse_state(struct json_object *o, struct container_state *s, struct 
     e = e != 0 ? e : json_get_u64(o, "state", "pidStart", UINT64_MAX, &s->pid_start, err);
     e = e != 0 ? e : json_get_u64(o, "state", "owner", UINT32_MAX, &owner, err);
     e = e != 0 ? e : json_get_object(o, "state", "annotations", &annotations, err);
+    e = e != 0 ? e : json_get_object(o, "state", "cgroup", &cgroup, err);
+    e = e != 0 || cgroup == NULL ? e : cgroup_from_json(cgroup, &s->cgroup, err);
     if (e != 0) {
         return e;
     }
@@ -257,6 +262,14 @@ static int parse_state(struct json_object *o, struct container_state *s, struct 
     return 0;
 }
 
+static void look_for_freeze(struct container_state *s) {
+    struct err ignored = {0};
+    bool frozen = false;
+    if (s->cgroup.count > 0 && cgroup_is_frozen(&s->cgroup, &frozen, &ignored) == 0 && frozen) {
+        s->status = STATUS_PAUSED;
+    }
+}
+
 int state_load(int dir, struct container_state *out, struct err *err) {
     char path[64];
     struct json_object *o = NULL;
@@ -267,6 +280,9 @@ int state_load(int dir, struct container_state *out, struct err *err) {
     json_object_put(o);
     if (e == 0 && out->pid > 0 && !state_alive(out)) {
         out->status = STATUS_STOPPED;
+    }
+    if (e == 0 && out->status == STATUS_RUNNING) {
+        look_for_freeze(out);
     }
     return e;
 }

@@ -59,9 +59,11 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
     const struct container *c = m->target->c;
     struct err err = {0};
     int wait_status = 0;
-    int e = c->process.terminal
-                ? console_open(setup->console_socket, c->process.rows, c->process.cols, &err)
-                : 0;
+    /* First of all: what it starts is in the groups from its first moment. */
+    int e = cgroup_enter(m->target->cgroup, getpid(), &err);
+    if (e == 0 && c->process.terminal) {
+        e = console_open(setup->console_socket, c->process.rows, c->process.cols, &err);
+    }
     if (setup->console_socket >= 0) {
         (void)close(setup->console_socket); /* the master is sent */
     }

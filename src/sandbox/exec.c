@@ -119,7 +119,10 @@ static noreturn_fn void monitor_main(struct exec_monitor *m, const struct isolat
     struct moat_ctl_exit event = {.status = 0};
     struct termios ignored; /* the terminal is our own and goes with us */
     struct err err = {0};
-    int e = p->terminal ? console_open(setup->console_socket, p->rows, p->cols, &err) : 0;
+    int e = cgroup_enter(target->cgroup, getpid(), &err);
+    if (e == 0 && p->terminal) {
+        e = console_open(setup->console_socket, p->rows, p->cols, &err);
+    }
     e = e == 0 && p->terminal ? terminal_raw(0, &ignored, &err) : e;
     e = e != 0 ? e : begin(m, target->state_dir, &event, &err);
     if (e != 0) {

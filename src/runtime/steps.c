@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps of the life cycle that several commands take: see lifecycle.h. */
+#include "runtime/lifecycle.h"
+
+#include "host/cleanup.h"
+#include "oci/hooks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* Adds what failed to a message that is there. */
+static int because(int e, const struct err *why, const char *what, struct err *err) {
+    return err_set(err, e, "%s: %s", what, why->msg);
+}
+
+int lifecycle_hooks(const struct handle *h, enum hook_stage stage, struct err *err) {
+    const struct oci_hook_list *list = &h->target.c->hooks[stage];
+    struct err why = {0};
+    if (list->count == 0) {
+        return 0;
+    }
+    struct json_object *state = state_to_json(&h->state);
+    if (state == NULL) {
+        return err_sys(err, -ENOMEM, "cannot run the %s hooks", hook_stage_name(stage));
+    }
+    int e = hooks_run(list, json_object_to_json_string(state), &why);
+    json_object_put(state);
+    return e == 0 ? 0 : because(e, &why, hook_stage_name(stage), err);
+}
+
+void lifecycle_poststop(const struct runtime *rt, const struct handle *h) {
+    const struct oci_hook_list *all = &h->target.c->hooks[HOOK_POSTSTOP];
+    struct json_object *state = all->count > 0 ? state_to_json(&h->state) : NULL;
+    for (size_t i = 0; i < all->count && state != NULL; i++) {
+        const struct oci_hook_list one = {.items = &all->items[i], .count = 1};
+        struct err why = {0};
+        if (hooks_run(&one, json_object_to_json_string(state), &why) != 0) {
+            struct err said = {0};
+            (void)because(-ECANCELED, &why, "poststop", &said); /* only the text is wanted */
+            rt->warn(rt->arg, said.msg);
+        }
+    }
+    json_object_put(state);
+}
+
+/* ---- control groups ---- */
+
+/* A process for systemd to make the scope with; it ends when `*out_hold` is closed. */
+static pid_t fork_placeholder(int *out_hold) {
+    int hold[2];
+    if (pipe2(hold, O_CLOEXEC) != 0) {
+        return -errno;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        char byte;
+        (void)close(hold[1]); /* so that its end shows here */
+        _exit(read(hold[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    (void)close(hold[0]); /* the placeholder's */
+    *out_hold = hold[1];
+    return pid >= 0 ? pid : -errno;
+}
+
+int lifecycle_cgroup(const struct runtime *rt, struct handle *h, struct err *err) {
+    const struct oci_linux *l = &h->target.c->linux_;
+    const struct cgroup_options options = {.path = l->cgroups_path,
+                                           .id = h->state.id,
+                                           .systemd = rt->systemd_cgroup,
+                                           .rootless = rt->rootless,
+                                           .warn = rt->warn,
+                                           .arg = rt->arg};
+    cleanup_fd int hold = -1;
+    pid_t pid = 0;
+    if (rt->systemd_cgroup) {
+        pid = fork_placeholder(&hold);
+        if (pid < 0) {
+            return err_sys(err, pid, "cannot fork a process for systemd's scope");
+        }
+    }
+    int e = cgroup_create(&options, &l->resources, pid, &h->state.cgroup, err);
+    e = e != 0 ? e : state_save(h->dir, &h->state, err);
+    return e;
+}
+
+/* ---- the end ---- */
+
+/* Kills the process that create made and waits until it is gone; others may be its parent. */
+static void end_process(const struct container_state *s) {
+    cleanup_fd int pidfd = s->pid > 0 ? (int)syscall(SYS_pidfd_open, s->pid, 0) : -1;
+    if (pidfd >= 0 && state_alive(s)) {
+        struct pollfd p = {.fd = pidfd, .events = POLLIN};
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0); /* it may be gone by now */
+        (void)poll(&p, 1, 10000);
+    }
+}
+
+/* A create that was killed between making its groups and noting them: they are found by name. */
+static void find_unnoted_cgroup(const struct runtime *rt, struct handle *h) {
+    const struct cgroup_resources none = {0};
+    const struct cgroup_options options = {
+        .path = h->target.c->linux_.cgroups_path, .id = h->state.id, .rootless = rt->rootless};
+    struct err ignored = {0};
+    if (cgroup_create(&options, &none, 0, &h->state.cgroup, &ignored) != 0) {
+        h->state.cgroup = (struct cgroup){.mode = CGROUP_NONE}; /* another's, by now */
+    }
+}
+
+int lifecycle_clear(const struct runtime *rt, struct handle *h, struct err *err) {
+    struct err ignored = {0};
+    bool half_made = h->state.status == STATUS_CREATING && h->state.pid == 0;
+    if (half_made && h->state.cgroup.count == 0 && !rt->systemd_cgroup && h->ops != NULL) {
+        find_unnoted_cgroup(rt, h);
+    }
+    if (h->state.status == STATUS_PAUSED) {
+        (void)cgroup_freeze(&h->state.cgroup, false, &ignored); /* the kill will tell */
+    }
+    end_process(&h->state);
+    int e = h->ops != NULL ? h->ops->destroy(&h->target, err) : 0;
+    return e != 0 ? e : cgroup_destroy(&h->state.cgroup, err);
+}
