@@ -3,7 +3,7 @@
 """Runs every test and ends with one line: `N passed, N failed, N skipped`.
 
 Suites: meson (unit and seam programs), syscall (the same programs on the host's kernel and under each hand-over of the
-sentry), and the Python tests of tests/e2e, tests/oci and tests/attack (unittest).
+sentry), and the Python tests of tests/e2e, tests/oci, tests/attack and tests/engines (unittest).
 """
 import argparse
 import json
@@ -108,7 +108,7 @@ def flatten(suite):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=str(TESTS.parent / "build"))
-    parser.add_argument("--only", default="", help="meson, syscall, e2e, oci or attack")
+    parser.add_argument("--only", default="", help="meson, syscall, e2e, oci, attack or engines")
     parser.add_argument("--match", default="", help="Python tests whose id contains this")
     args = parser.parse_args()
     build = pathlib.Path(args.build).resolve()
@@ -118,7 +118,7 @@ def main():
         run_meson(build, tally)
     if args.only in ("", "syscall"):
         run_syscall(build, tally)
-    folders = [f for f in ("e2e", "oci", "attack") if args.only in ("", f)]
+    folders = [f for f in ("e2e", "oci", "attack", "engines") if args.only in ("", f)]
     run_python(folders, args.match, tally)
     print(tally.line())
     return 1 if tally.failed or not tally.passed else 0
