@@ -155,13 +155,17 @@ must_check int cgroup_pids(const struct cgroup *cg, pid_t **out_pids, size_t *ou
 must_check int cgroup_signal(const struct cgroup *cg, int signo, struct err *err);
 /* Kills what is left, waits until it is empty and removes what cgroup_create made.  Idempotent. */
 must_check int cgroup_destroy(const struct cgroup *cg, struct err *err);
-/* The "data" object of `events --stats` (the shape that containerd's runc shim reads): cpu, memory,
- * pids, blkio, hugetlb, rdma.  NULL without memory; what cannot be read is zero. */
+/* The "data" object of `events --stats` (the shape that containerd's runc shim reads): cpu, cpuset,
+ * memory, pids, blkio, hugetlb.  NULL without memory; what cannot be read is zero. */
 struct json_object *cgroup_stats(const struct cgroup *cg);
 /* An eventfd (v1) or inotify descriptor (v2) that becomes readable on an OOM event; after that
  * cgroup_oom_count tells how many kills there were. */
 must_check int cgroup_oom_watch(const struct cgroup *cg, struct err *err);
 must_check int cgroup_oom_count(const struct cgroup *cg, uint64_t *out_kills, struct err *err);
+/* To be called when that descriptor is readable: empties it.  *out_gone: the groups are gone, or
+ * (v2) their last process is. */
+must_check int cgroup_oom_take(const struct cgroup *cg, int fd, uint64_t *out_kills, bool *out_gone,
+                               struct err *err);
 /* For the state file. */
 struct json_object *cgroup_to_json(const struct cgroup *cg);
 must_check int cgroup_from_json(struct json_object *o, struct cgroup *out, struct err *err);

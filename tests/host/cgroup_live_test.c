@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define SKIP 77
 
@@ -352,6 +353,110 @@ static void test_devices(void) {
     check_gone(&cg);
 }
 
+/* A number behind "a.b.c", UINT64_MAX when there is none. */
+static uint64_t number(struct json_object *o, const char *path) {
+    char copy[128];
+    snprintf(copy, sizeof(copy), "%s", path);
+    char *rest = copy, *part;
+    while ((part = strsep(&rest, ".")) != NULL) {
+        if (!json_object_object_get_ex(o, part, &o)) {
+            return UINT64_MAX;
+        }
+    }
+    return json_object_get_uint64(o);
+}
+
+static pid_t busy_child(const struct cgroup *cg, size_t bytes) {
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        struct err err = {0};
+        CHECK_OK(cgroup_enter(cg, getpid(), &err));
+        volatile char *p = malloc(bytes);
+        for (size_t i = 0; i < bytes; i += 4096) {
+            p[i] = 1;
+        }
+        for (struct timespec t = {0}; t.tv_sec * 1000 + t.tv_nsec / 1000000 < 50;) {
+            CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0);
+        }
+        (void)raise(SIGSTOP);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+    return pid;
+}
+
+static void test_stats(void) {
+    struct err err = {0};
+    struct cgroup cg;
+    struct cgroup_options o = options("/moat-test-stats");
+    struct cgroup_resources r = {.memory = {.limit = {true, 128 << 20}}, .pids = {true, 33}};
+    CHECK_OK(cgroup_create(&o, &r, 0, &cg, &err));
+    pid_t pid = busy_child(&cg, 20 << 20);
+    struct json_object *s = cgroup_stats(&cg);
+    CHECK(s != NULL);
+    CHECK(number(s, "cpu.usage.total") >= 50000000 && number(s, "cpu.usage.total") < 60000000000);
+    CHECK(number(s, "cpu.usage.user") != UINT64_MAX && number(s, "cpu.throttling.periods") == 0);
+    CHECK(number(s, "pids.current") == 1 && number(s, "pids.limit") == 33);
+    CHECK(number(s, "memory.usage.limit") == 128 << 20);
+    CHECK(number(s, "memory.usage.usage") >= 20 << 20);
+    CHECK(number(s, "memory.usage.usage") <= 128 << 20);
+    CHECK(number(s, "memory.usage.failcnt") == 0);
+    CHECK(number(s, cg_find_at(&cg, "memory") >= 0 ? "memory.raw.rss" : "memory.raw.anon") >=
+          20 << 20);
+    struct json_object *list = NULL, *blkio = NULL;
+    CHECK(json_object_object_get_ex(s, "blkio", &blkio) &&
+          json_object_object_get_ex(blkio, "ioServiceBytesRecursive", &list) &&
+          json_object_is_type(list, json_type_array));
+    json_object_put(s);
+    CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+    CHECK_OK(cgroup_destroy(&cg, &err));
+    s = cgroup_stats(&cg); /* of groups that are gone */
+    CHECK(s != NULL && number(s, "memory.usage.usage") == 0);
+    json_object_put(s);
+}
+
+static void test_oom(void) {
+    struct err err = {0};
+    struct cgroup cg;
+    struct cgroup_options o = options("/moat-test-oom");
+    struct cgroup_resources r = {.memory = {.limit = {true, 16 << 20}, .swap = {true, 16 << 20}}};
+    uint64_t kills = 7;
+    bool gone;
+    CHECK_OK(cgroup_create(&o, &r, 0, &cg, &err));
+    int fd = cgroup_oom_watch(&cg, &err);
+    CHECK_OK(fd);
+    CHECK_OK(cgroup_oom_count(&cg, &kills, &err));
+    CHECK(kills == 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK_OK(cgroup_enter(&cg, getpid(), &err));
+        volatile char *m = malloc(64 << 20);
+        for (size_t i = 0; i < 64 << 20; i += 4096) {
+            m[i] = 1;
+        }
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    do {
+        CHECK(poll(&p, 1, 10000) == 1);
+        CHECK_OK(cgroup_oom_take(&cg, fd, &kills, &gone, &err));
+    } while (kills == 0);
+    CHECK(kills == 1);
+    CHECK_OK(cgroup_destroy(&cg, &err));
+    if (cg_find_at(&cg, "memory") >= 0) { /* v1 tells of the removal */
+        CHECK(poll(&p, 1, 10000) == 1);
+    }
+    CHECK_OK(cgroup_oom_take(&cg, fd, &kills, &gone, &err));
+    CHECK(gone);
+    close(fd);
+    CHECK(cgroup_oom_watch(&cg, &err) == -ENOTSUP);
+}
+
 static void test_hostile_paths(void) {
     struct err err = {0};
     struct cgroup cg;
@@ -381,6 +486,8 @@ int main(void) {
     test_limits();
     test_failure_leaves_nothing();
     test_devices();
+    test_stats();
+    test_oom();
     test_hostile_paths();
     return 0;
 }
