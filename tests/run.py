@@ -3,7 +3,8 @@
 """Runs every test and ends with one line: `N passed, N failed, N skipped`.
 
 Suites: meson (unit and seam programs), syscall (the same programs on the host's kernel and under each hand-over of the
-sentry), and the Python tests of tests/e2e, tests/oci, tests/attack and tests/engines (unittest).
+sentry), the Python tests of tests/e2e, tests/oci, tests/attack and tests/engines (unittest), and guest (tests/guest, on
+another kernel).
 """
 import argparse
 import json
@@ -63,6 +64,19 @@ def run_syscall(build, tally):
             print("\n".join(line for line in out.splitlines() if not line.startswith("ok "))[-6000:])
 
 
+def run_guest(build, tally):
+    """The scripts of tests/guest/t on Debian's kernel in QEMU."""
+    done = subprocess.run([sys.executable, str(TESTS / "guest" / "run"), "--tests", "--timeout", "420"], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    m = re.search(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", done.stdout, re.M)
+    counts = tuple(map(int, m.groups())) if m else (0, 1, 0)
+    tally.add(*counts)
+    print(f"guest tests: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped")
+    shown = done.stdout.splitlines() if counts[1] else re.findall(r"^skip .*", done.stdout, re.M)
+    if shown:
+        print("\n".join(shown)[-6000:])
+
+
 class Result(unittest.TextTestResult):
     """Counts, and names what was skipped and why."""
 
@@ -108,7 +122,7 @@ def flatten(suite):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=str(TESTS.parent / "build"))
-    parser.add_argument("--only", default="", help="meson, syscall, e2e, oci, attack or engines")
+    parser.add_argument("--only", default="", help="meson, syscall, e2e, oci, attack, engines or guest")
     parser.add_argument("--match", default="", help="Python tests whose id contains this")
     args = parser.parse_args()
     build = pathlib.Path(args.build).resolve()
@@ -120,6 +134,8 @@ def main():
         run_syscall(build, tally)
     folders = [f for f in ("e2e", "oci", "attack", "engines") if args.only in ("", f)]
     run_python(folders, args.match, tally)
+    if args.only in ("", "guest"):
+        run_guest(build, tally)
     print(tally.line())
     return 1 if tally.failed or not tally.passed else 0
 
