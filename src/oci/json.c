@@ -66,11 +66,10 @@ int json_text_load(const char *path, char **out_text, size_t *out_len, struct er
 }
 
 /*
- * json-c silently cuts numbers beyond 64 bits to the largest there is, which could turn a mistake
- * into "unlimited": a whole number outside of strings that does not fit is found here.  Only for
- * texts that were found to be JSON.
+ * What json-c lets pass in a text that it takes for JSON, or NULL.  It silently cuts numbers beyond
+ * 64 bits to the largest there is, which could turn a mistake into "unlimited".
  */
-static bool has_huge_number(const char *text, size_t len) {
+static const char *lax_part(const char *text, size_t len) {
     bool quoted = false;
     for (size_t i = 0; i < len; i++) {
         if (quoted) {
@@ -80,6 +79,9 @@ static bool has_huge_number(const char *text, size_t len) {
                 quoted = false;
             }
             continue;
+        }
+        if (text[i] == '\'') {
+            return "names in single quotes are not JSON";
         }
         quoted = text[i] == '"';
         if (text[i] < '0' || text[i] > '9') {
@@ -96,11 +98,11 @@ static bool has_huge_number(const char *text, size_t len) {
                 i++;
             }
         } else if (!fits || (negative && value > 1ull << 63)) {
-            return true;
+            return "a number does not fit into 64 bits";
         }
         i--;
     }
-    return false;
+    return NULL;
 }
 
 int json_parse(const char *text, size_t len, const char *what, struct json_object **out,
@@ -114,9 +116,10 @@ int json_parse(const char *text, size_t len, const char *what, struct json_objec
     enum json_tokener_error bad = json_tokener_get_error(tok);
     size_t at = json_tokener_get_parse_end(tok);
     json_tokener_free(tok);
-    if (bad == json_tokener_success && o != NULL && has_huge_number(text, len)) {
+    const char *lax = bad == json_tokener_success && o != NULL ? lax_part(text, len) : NULL;
+    if (lax != NULL) {
         json_object_put(o);
-        return err_set(err, -ERANGE, "%s holds a number that does not fit into 64 bits", what);
+        return err_set(err, -EINVAL, "%s is not usable: %s", what, lax);
     }
     if (bad == json_tokener_continue) {
         json_object_put(o);
