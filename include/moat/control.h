@@ -15,16 +15,16 @@
 #include <stdint.h>
 
 #define MOAT_CTL_MAGIC   0x4d434f54u
-#define MOAT_CTL_VERSION 1u
+#define MOAT_CTL_VERSION 2u
 #define MOAT_CTL_MSG_MAX (192u * 1024u)
 #define MOAT_CTL_FDS_MAX 8u
 
 enum moat_ctl_type {
-    MOAT_CTL_REPLY = 1, /* struct moat_ctl_reply */
-    MOAT_CTL_CREATE =
-        2, /* struct moat_ctl_create: container with its init process, not started; fds: stdio 3 */
+    MOAT_CTL_REPLY = 1,    /* struct moat_ctl_reply */
+    MOAT_CTL_CREATE = 2,   /* struct moat_ctl_create: container with its init process, not started;
+                              fds: stdio 3, and   what becomes 3, 4, ... inside */
     MOAT_CTL_START = 3,    /* struct moat_ctl_ref */
-    MOAT_CTL_EXEC = 4,     /* struct moat_ctl_create with only the process part; fds: stdio 3 */
+    MOAT_CTL_EXEC = 4,     /* struct moat_ctl_create with only the process part; fds: likewise */
     MOAT_CTL_SIGNAL = 5,   /* struct moat_ctl_signal */
     MOAT_CTL_WINSIZE = 6,  /* struct moat_ctl_winsize */
     MOAT_CTL_PS = 7,       /* struct moat_ctl_ref; the reply's data: struct moat_ctl_ps_entry [] */
@@ -33,6 +33,7 @@ enum moat_ctl_type {
     MOAT_CTL_STATS = 10,   /* reply's data: struct moat_ctl_stats */
     MOAT_CTL_PAUSE = 11,
     MOAT_CTL_RESUME = 12,
+    MOAT_CTL_UPDATE = 13,     /* struct moat_ctl_update: new limits */
     MOAT_CTL_EVENT_EXIT = 64, /* struct moat_ctl_exit: a process made by CREATE or EXEC is gone */
 };
 
@@ -52,11 +53,12 @@ struct moat_ctl_str {
 /* How the container's root is put together. */
 enum { MOAT_OVERLAY_MEMORY = 0, MOAT_OVERLAY_NONE = 1 };
 
-#define MOAT_MOUNT_RDONLY  1u
-#define MOAT_MOUNT_NOSUID  2u
-#define MOAT_MOUNT_NODEV   4u
-#define MOAT_MOUNT_NOEXEC  8u
-#define MOAT_MOUNT_NOATIME 1024u
+#define MOAT_MOUNT_RDONLY    1u
+#define MOAT_MOUNT_NOSUID    2u
+#define MOAT_MOUNT_NODEV     4u
+#define MOAT_MOUNT_NOEXEC    8u
+#define MOAT_MOUNT_NOATIME   1024u
+#define MOAT_MOUNT_TMPCOPYUP 0x40000000u /* tmpfs begins with what it hides */
 
 enum {
     MOAT_MOUNT_BIND = 1 /* export `export_index` of the Gofer */,
@@ -71,6 +73,19 @@ struct moat_ctl_mount {
     struct moat_ctl_str target, fstype, source, options;
 };
 
+/* A device node; types and numbers are those of mknod(2). */
+struct moat_ctl_device {
+    uint32_t mode; /* S_IFCHR, S_IFBLK or S_IFIFO, and permissions */
+    uint32_t major, minor;
+    uint32_t uid, gid;
+    struct moat_ctl_str path;
+    uint32_t pad;
+};
+
+struct moat_ctl_sysctl {
+    struct moat_ctl_str name, value; /* "net.core.somaxconn" */
+};
+
 struct moat_ctl_rlimit {
     uint32_t resource; /* RLIMIT_* */
     uint32_t pad;
@@ -81,9 +96,23 @@ struct moat_ctl_rlimit {
 #define MOAT_PROC_NO_NEW_PRIVS  2u
 #define MOAT_PROC_READONLY_ROOT 4u
 #define MOAT_PROC_CLEAR_GROUPS  8u
+#define MOAT_PROC_OOM_SCORE     16u /* oom_score_adj counts */
+#define MOAT_PROC_SCHEDULER     32u /* sched_policy, sched_priority and nice count */
+#define MOAT_PROC_IOPRIO        64u
+#define MOAT_PROC_PERSONALITY   128u
+
+/* What a container has in common with the one that `share` names. */
+#define MOAT_SHARE_PID 1u
+#define MOAT_SHARE_IPC 2u
+#define MOAT_SHARE_UTS 4u
+
+#define MOAT_SECCOMP_MAX 4096u /* instructions */
+#define MOAT_SECCOMP_LOG 1u    /* SECCOMP_FILTER_FLAG_LOG */
 
 /* CREATE and EXEC.  Behind it, in this order: argv strings, env strings (struct moat_ctl_str each),
- * groups (uint32_t, padded to 8 bytes), rlimits, mounts, then the string table. */
+ * groups (uint32_t, padded to 8 bytes), rlimits, mounts, masked paths, read-only paths, sysctls,
+ * devices, the seccomp program (struct sock_filter, 8 bytes each), then the string table.  What
+ * follows mounts is CREATE's alone; processes of EXEC get the container's seccomp program. */
 struct moat_ctl_create {
     struct moat_ctl_header h;
     struct moat_ctl_str container; /* id */
@@ -99,6 +128,19 @@ struct moat_ctl_create {
     uint32_t uid, gid, umask_;
     uint16_t rows, cols; /* initial window size */
     uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
+    struct moat_ctl_str domainname;
+    struct moat_ctl_str share; /* id of another container of this sandbox, or empty */
+    uint32_t share_flags;      /* MOAT_SHARE_* */
+    uint32_t masked_count, readonly_count, sysctl_count, device_count;
+    uint32_t seccomp_count; /* instructions, 0: no program */
+    uint32_t seccomp_flags; /* MOAT_SECCOMP_* */
+    int32_t oom_score_adj;
+    uint32_t sched_policy;
+    int32_t sched_priority, nice;
+    uint32_t ioprio; /* IOPRIO_PRIO_VALUE */
+    uint32_t personality;
+    uint32_t pad;
+    uint64_t pids_limit; /* threads of the container, 0: none */
 };
 
 struct moat_ctl_ref {
@@ -111,6 +153,11 @@ struct moat_ctl_signal {
     struct moat_ctl_ref ref;
     uint32_t signo;
     uint32_t all; /* every process of the container */
+};
+
+struct moat_ctl_update {
+    struct moat_ctl_ref ref;
+    uint64_t pids_limit; /* as in CREATE */
 };
 
 struct moat_ctl_winsize {

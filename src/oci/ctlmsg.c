@@ -3,8 +3,10 @@
 #include "oci/ctlmsg.h"
 
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct builder {
     char *buf;      /* MOAT_CTL_MSG_MAX bytes */
@@ -34,19 +36,33 @@ static struct moat_ctl_str builder_string(struct builder *b, const char *text) {
     return s;
 }
 
-static size_t arrays_size(const struct container *c, const struct container_process *p,
-                          bool is_exec) {
-    size_t size = (p->args.count + p->env.count) * sizeof(struct moat_ctl_str);
+#define STR_SIZE sizeof(struct moat_ctl_str)
+
+static size_t known_devices(const struct container *c) {
+    size_t count = 0;
+    for (size_t i = 0; i < c->linux_.device_count; i++) {
+        count += ctlmsg_device_known(&c->linux_.devices[i]);
+    }
+    return count;
+}
+
+static size_t arrays_size(const struct ctlmsg_create *in) {
+    const struct container_process *p = in->p;
+    const struct container *c = in->c;
+    size_t size = (p->args.count + p->env.count) * STR_SIZE;
     size += ALIGN_UP(p->group_count * sizeof(uint32_t), 8);
     size += p->rlimit_count * sizeof(struct moat_ctl_rlimit);
-    if (!is_exec) {
+    if (in->exec_id == NULL) {
         size += c->mount_count * sizeof(struct moat_ctl_mount);
+        size += (c->linux_.masked_paths.count + c->linux_.readonly_paths.count) * STR_SIZE;
+        size += c->linux_.sysctl.count * sizeof(struct moat_ctl_sysctl);
+        size += known_devices(c) * sizeof(struct moat_ctl_device);
+        size += in->seccomp != NULL ? in->seccomp->count * sizeof(struct sock_filter) : 0;
     }
     return size;
 }
 
-static void build_mounts(struct builder *b, const struct container *c) {
-    uint32_t next_export = 1;
+static void build_mounts(struct builder *b, const struct container *c, uint32_t next_export) {
     for (size_t i = 0; i < c->mount_count; i++) {
         const struct container_mount *m = &c->mounts[i];
         struct moat_ctl_mount *out = builder_take(b, sizeof(*out));
@@ -103,6 +119,106 @@ static void build_process(struct builder *b, struct moat_ctl_create *msg,
     }
 }
 
+static void build_strings(struct builder *b, const struct strlist *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        struct moat_ctl_str *s = builder_take(b, sizeof(*s));
+        *s = builder_string(b, list->items[i]);
+    }
+}
+
+bool ctlmsg_device_known(const struct oci_device *d) {
+    static const struct {
+        int64_t major, minor;
+    } known[] = {{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {1, 11}, {5, 0}, {5, 1}, {5, 2}};
+    if (d->type == 'p') {
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(known); i++) {
+        if ((d->type == 'c' || d->type == 'u') && d->major == known[i].major &&
+            d->minor == known[i].minor) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t build_devices(struct builder *b, const struct oci_linux *l) {
+    uint32_t count = 0;
+    for (size_t i = 0; i < l->device_count; i++) {
+        const struct oci_device *d = &l->devices[i];
+        if (!ctlmsg_device_known(d)) {
+            continue;
+        }
+        struct moat_ctl_device *out = builder_take(b, sizeof(*out));
+        out->mode = (d->type == 'p' ? S_IFIFO : S_IFCHR) | (d->mode & 07777);
+        out->major = d->type == 'p' ? 0 : (uint32_t)d->major;
+        out->minor = d->type == 'p' ? 0 : (uint32_t)d->minor;
+        out->uid = d->uid;
+        out->gid = d->gid;
+        out->path = builder_string(b, d->path);
+        count++;
+    }
+    return count;
+}
+
+/* What only CREATE has. */
+static void build_container(struct builder *b, struct moat_ctl_create *msg,
+                            const struct ctlmsg_create *in) {
+    const struct container *c = in->c;
+    const struct oci_linux *l = &c->linux_;
+    msg->root_export = in->first_export;
+    msg->mount_count = (uint32_t)c->mount_count;
+    build_mounts(b, c, in->first_export + 1);
+    msg->masked_count = (uint32_t)l->masked_paths.count;
+    build_strings(b, &l->masked_paths);
+    msg->readonly_count = (uint32_t)l->readonly_paths.count;
+    build_strings(b, &l->readonly_paths);
+    msg->sysctl_count = (uint32_t)l->sysctl.count;
+    for (size_t i = 0; i < l->sysctl.count; i++) {
+        struct moat_ctl_sysctl *out = builder_take(b, sizeof(*out));
+        out->name = builder_string(b, l->sysctl.items[i].key);
+        out->value = builder_string(b, l->sysctl.items[i].value);
+    }
+    msg->device_count = build_devices(b, l);
+    if (in->seccomp != NULL) {
+        size_t size = in->seccomp->count * sizeof(struct sock_filter);
+        memcpy(builder_take(b, size), in->seccomp->code, size);
+        msg->seccomp_count = in->seccomp->count;
+        msg->seccomp_flags =
+            (l->seccomp.flags & SECCOMP_FILTER_FLAG_LOG) != 0 ? MOAT_SECCOMP_LOG : 0;
+    }
+    msg->share = builder_string(b, in->share);
+    msg->share_flags = in->share != NULL ? in->share_flags : 0;
+    msg->pids_limit = l->resources.pids.set && l->resources.pids.value > 0
+                          ? (uint64_t)l->resources.pids.value
+                          : 0;
+    if (l->personality_set) {
+        msg->flags |= MOAT_PROC_PERSONALITY;
+        msg->personality = l->personality;
+    }
+    if (c->root_readonly) {
+        msg->flags |= MOAT_PROC_READONLY_ROOT;
+    }
+}
+
+static void build_scheduling(struct moat_ctl_create *msg, const struct container_process *p) {
+    if (p->oom_score_adj_set) {
+        msg->flags |= MOAT_PROC_OOM_SCORE;
+        msg->oom_score_adj = p->oom_score_adj;
+    }
+    if (p->scheduler.set) {
+        msg->flags |= MOAT_PROC_SCHEDULER;
+        msg->sched_policy = p->scheduler.policy;
+        msg->sched_priority = p->scheduler.priority;
+        msg->nice = p->scheduler.nice;
+    }
+    if (p->io_priority.set) {
+        msg->flags |= MOAT_PROC_IOPRIO;
+        msg->ioprio =
+            p->io_priority.class << 13 | (p->io_priority.priority & 7); /* ioprio_set(2) */
+    }
+}
+
 static int too_big(struct err *err) {
     return err_set(
         err, -E2BIG,
@@ -110,10 +226,10 @@ static int too_big(struct err *err) {
         MOAT_CTL_MSG_MAX);
 }
 
-int ctlmsg_build_create(const struct container *c, const struct container_process *p,
-                        const char *exec_id, uint32_t request_id, void **out_buf, size_t *out_len,
-                        struct err *err) {
-    size_t arrays = sizeof(struct moat_ctl_create) + arrays_size(c, p, exec_id != NULL);
+int ctlmsg_create(const struct ctlmsg_create *in, void **out_buf, size_t *out_len,
+                  struct err *err) {
+    const struct container *c = in->c;
+    size_t arrays = sizeof(struct moat_ctl_create) + arrays_size(in);
     if (arrays >= MOAT_CTL_MSG_MAX) {
         return too_big(err);
     }
@@ -122,22 +238,22 @@ int ctlmsg_build_create(const struct container *c, const struct container_proces
         return err_sys(err, -ENOMEM, "cannot build the message that creates the process");
     }
     struct moat_ctl_create *msg = builder_take(&b, sizeof(*msg));
-    msg->h.type = exec_id == NULL ? MOAT_CTL_CREATE : MOAT_CTL_EXEC;
+    msg->h.type = in->exec_id == NULL ? MOAT_CTL_CREATE : MOAT_CTL_EXEC;
     msg->h.magic = MOAT_CTL_MAGIC;
     msg->h.version = MOAT_CTL_VERSION;
-    msg->h.id = request_id;
+    msg->h.id = in->request_id;
     msg->container = builder_string(&b, c->id);
-    msg->exec_id = builder_string(&b, exec_id);
+    msg->exec_id = builder_string(&b, in->exec_id);
     msg->hostname = builder_string(&b, c->hostname);
+    msg->domainname = builder_string(&b, c->domainname);
     msg->strings_off = (uint32_t)arrays;
     msg->overlay = c->overlay == OVERLAY_NONE ? MOAT_OVERLAY_NONE : MOAT_OVERLAY_MEMORY;
-    build_process(&b, msg, p);
-    if (c->root_readonly) {
-        msg->flags |= MOAT_PROC_READONLY_ROOT;
-    }
-    if (exec_id == NULL) {
-        msg->mount_count = (uint32_t)c->mount_count;
-        build_mounts(&b, c);
+    build_process(&b, msg, in->p);
+    build_scheduling(msg, in->p);
+    if (in->exec_id == NULL) {
+        build_container(&b, msg, in);
+    } else {
+        msg->share = builder_string(&b, NULL);
     }
     if (b.overflow) {
         free(b.buf);
@@ -147,6 +263,13 @@ int ctlmsg_build_create(const struct container *c, const struct container_proces
     *out_buf = b.buf;
     *out_len = msg->h.size;
     return 0;
+}
+
+int ctlmsg_build_create(const struct container *c, const struct container_process *p,
+                        const char *exec_id, uint32_t request_id, void **out_buf, size_t *out_len,
+                        struct err *err) {
+    const struct ctlmsg_create in = {.c = c, .p = p, .exec_id = exec_id, .request_id = request_id};
+    return ctlmsg_create(&in, out_buf, out_len, err);
 }
 
 int ctlmsg_ref(struct moat_ctl_ref *ref, uint16_t type, uint32_t size, uint32_t request_id,

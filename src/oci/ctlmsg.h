@@ -6,6 +6,23 @@
 #include "host/err.h"
 #include "moat/control.h"
 #include "oci/container.h"
+#include "oci/seccomp.h"
+
+/* What goes into a CREATE or EXEC record. */
+struct ctlmsg_create {
+    const struct container *c;
+    const struct container_process *p;
+    const char *exec_id; /* EXEC; NULL: CREATE */
+    uint32_t request_id;
+    uint32_t first_export;                 /* the root's; bind mounts follow it in order */
+    const struct seccomp_program *seccomp; /* CREATE only; NULL: none */
+    const char *share;                     /* id of a container to share with, or NULL */
+    uint32_t share_flags;                  /* MOAT_SHARE_* */
+};
+must_check int ctlmsg_create(const struct ctlmsg_create *in, void **out_buf, size_t *out_len,
+                             struct err *err);
+/* Is there such a device inside?  Others are left out of the record. */
+bool ctlmsg_device_known(const struct oci_device *d);
 
 /*
  * A CREATE (exec_id NULL) or EXEC record for `p`; bind mounts of `c` become exports 1, 2, ... in

@@ -15,7 +15,11 @@ struct message {
     uint32_t groups[4]; /* three, padded */
     struct moat_ctl_rlimit limits[1];
     struct moat_ctl_mount mounts[1];
-    char strings[64];
+    struct moat_ctl_str masked[2], readonly[1];
+    struct moat_ctl_sysctl sysctls[1];
+    struct moat_ctl_device devices[1];
+    struct sock_filter seccomp[2];
+    char strings[128];
 };
 
 static struct moat_ctl_str put(struct message *m, size_t *at, const char *s) {
@@ -50,6 +54,18 @@ static void sound(struct message *m) {
     m->mounts[0].fstype = put(m, &at, "tmpfs");
     m->mounts[0].source = m->f.exec_id;
     m->mounts[0].options = m->f.exec_id;
+    m->f.domainname = m->f.share = m->f.exec_id;
+    m->f.masked_count = 2;
+    m->masked[0] = m->masked[1] = put(m, &at, "/proc/kcore");
+    m->f.readonly_count = 1;
+    m->readonly[0] = m->masked[0];
+    m->f.sysctl_count = 1;
+    m->sysctls[0].name = put(m, &at, "kernel.msgmax");
+    m->sysctls[0].value = put(m, &at, "4096");
+    m->f.device_count = 1;
+    m->devices[0].path = put(m, &at, "/dev/null");
+    m->f.seccomp_count = 2;
+    m->seccomp[1].code = 6;
     m->f.strings_off = offsetof(struct message, strings);
 }
 
@@ -65,6 +81,10 @@ static void test_sound(void) {
     CHECK(strcmp(ctl_string(&c, c.envp[0]), "A=b") == 0);
     CHECK(c.groups[2] == 42);
     CHECK(strcmp(ctl_string(&c, c.mounts[0].fstype), "tmpfs") == 0);
+    CHECK(strcmp(ctl_string(&c, c.masked[1]), "/proc/kcore") == 0);
+    CHECK(strcmp(ctl_string(&c, c.sysctls[0].value), "4096") == 0);
+    CHECK(strcmp(ctl_string(&c, c.devices[0].path), "/dev/null") == 0);
+    CHECK(c.seccomp[1].code == 6);
 }
 
 #define REFUSED(change)                                                                            \
@@ -82,6 +102,16 @@ static void test_refused(void) {
     REFUSED(m.f.envc = 0x20000000u);
     REFUSED(m.f.mount_count = CTL_MOUNTS_MAX + 1);
     REFUSED(m.f.group_count = 1000);
+    REFUSED(m.f.masked_count = CTL_PATHS_MAX + 1);
+    REFUSED(m.f.readonly_count = 100);
+    REFUSED(m.f.sysctl_count = UINT32_MAX);
+    REFUSED(m.f.device_count = CTL_DEVICES_MAX);
+    REFUSED(m.f.seccomp_count = MOAT_SECCOMP_MAX + 1);
+    REFUSED(m.f.seccomp_count = 1000);
+    REFUSED(m.f.share.off = 5000);
+    REFUSED(m.masked[1] = m.args[0]); /* not absolute */
+    REFUSED(m.devices[0].path.len = 99);
+    REFUSED(m.sysctls[0].value.off = UINT32_MAX);
     REFUSED(m.f.strings_off = sizeof(m));
     REFUSED(m.f.strings_off = 4);
     REFUSED(m.args[0].off = UINT32_MAX);
@@ -133,6 +163,11 @@ static void test_mutations(void) {
         }
         CHECK(inside(&m, c.argv, c.fixed->argc * sizeof(*c.argv)));
         CHECK(inside(&m, c.mounts, c.fixed->mount_count * sizeof(*c.mounts)));
+        CHECK(inside(&m, c.masked, c.fixed->masked_count * sizeof(*c.masked)));
+        CHECK(inside(&m, c.readonly, c.fixed->readonly_count * sizeof(*c.readonly)));
+        CHECK(inside(&m, c.sysctls, c.fixed->sysctl_count * sizeof(*c.sysctls)));
+        CHECK(inside(&m, c.devices, c.fixed->device_count * sizeof(*c.devices)));
+        CHECK(inside(&m, c.seccomp, c.fixed->seccomp_count * sizeof(*c.seccomp)));
         CHECK(inside(&m, c.groups, c.fixed->group_count * sizeof(*c.groups)));
         for (uint32_t i = 0; i < c.fixed->argc; i++) {
             const char *s = ctl_string(&c, c.argv[i]);

@@ -4,6 +4,7 @@
 
 #include "base/string.h"
 #include "fs/vfs.h"
+#include "kernel/container.h"
 #include "kernel/kmalloc.h"
 #include "kernel/task.h"
 
@@ -11,7 +12,7 @@
 #include <linux/capability.h>
 
 static struct container *own_container(void) {
-    return current->process->container;
+    return current->process->member->ipc;
 }
 
 void ipc_put(struct ipc_kind *kind, struct ipc_object *o) {

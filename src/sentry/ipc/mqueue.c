@@ -9,6 +9,7 @@
 #include "base/string.h"
 #include "fs/poll.h"
 #include "ipc/ipc.h"
+#include "kernel/container.h"
 #include "kernel/kmalloc.h"
 #include "kernel/task.h"
 #include "mm/mm.h"
@@ -122,7 +123,7 @@ struct file *mqueue_file_get(int fd, struct mqueue **out, int *out_err) {
 static struct mqueue *mqueue_find(const char *name) {
     struct mqueue *q;
     list_for_each_entry (q, &g_mqueues, link) {
-        if (q->container == current->process->container && strcmp(q->name, name) == 0) {
+        if (q->container == current->process->member->ipc && strcmp(q->name, name) == 0) {
             return q;
         }
     }
@@ -175,7 +176,7 @@ static struct mqueue *mqueue_new(const char *name, uint32_t mode, const struct u
     spin_init(&q->lock, RANK_FILE);
     waitq_init(&q->waitq);
     (void)strlcpy(q->name, name, sizeof(q->name)); /* checked to fit */
-    q->container = current->process->container;
+    q->container = current->process->member->ipc;
     q->uid = current->cred->fsuid;
     q->gid = current->cred->fsgid;
     q->mode = mode & 0777 & ~current->fs->umask;

@@ -7,6 +7,7 @@
 #include "base/string.h"
 #include "kernel/kmalloc.h"
 #include "kernel/process.h"
+#include "kernel/seccomp.h"
 
 struct container *container_alloc(const char *id) {
     struct container *c = kzalloc(sizeof(*c));
@@ -16,6 +17,7 @@ struct container *container_alloc(const char *id) {
     }
     ref_init(&c->ref);
     list_init(&c->link);
+    c->pidns = c->uts = c->ipc = c;
     spin_init(&c->lock, RANK_FS);
     waitq_init(&c->gone);
     (void)strlcpy(c->id, id, sizeof(c->id)); /* the caller checked its length */
@@ -24,22 +26,47 @@ struct container *container_alloc(const char *id) {
     return c;
 }
 
-void container_put(struct container *c) {
-    if (c != NULL && ref_put(&c->ref)) {
-        radix_clear(&c->pids, &kradix_alloc);
-        kfree(c);
+static void share_one(struct container **mine, struct container *theirs) {
+    container_get(theirs);
+    *mine = theirs;
+}
+
+void container_share(struct container *c, struct container *other, uint32_t share_flags) {
+    if ((share_flags & MOAT_SHARE_PID) != 0) {
+        share_one(&c->pidns, other->pidns);
+    }
+    if ((share_flags & MOAT_SHARE_IPC) != 0) {
+        share_one(&c->ipc, other->ipc);
+    }
+    if ((share_flags & MOAT_SHARE_UTS) != 0) {
+        share_one(&c->uts, other->uts);
     }
 }
 
-/* Calls fn for each process; g_tasklist_lock held. */
+void container_put(struct container *c) {
+    if (c == NULL || !ref_put(&c->ref)) {
+        return;
+    }
+    struct container *shared[] = {c->pidns, c->uts, c->ipc};
+    for (size_t i = 0; i < ARRAY_COUNT(shared); i++) {
+        if (shared[i] != c) {
+            container_put(shared[i]); /* an owner shares with nobody: no deeper than this */
+        }
+    }
+    seccomp_filter_put(c->seccomp);
+    radix_clear(&c->pids, &kradix_alloc);
+    kfree(c);
+}
+
+/* Calls fn for each member; g_tasklist_lock held. */
 static void each_process(struct container *c, void (*fn)(struct process *p)) {
     uint64_t key = 1;
     uint64_t value;
 
-    while (radix_next(&c->pids, &key, &value)) {
+    while (radix_next(&c->pidns->pids, &key, &value)) {
         struct process *p = ((struct pid_slot *)(uintptr_t)value)->process;
         key++;
-        if (p != NULL) {
+        if (p != NULL && p->member == c) {
             fn(p);
         }
     }

@@ -2,6 +2,10 @@
 /*
  * Containers: what a pid name space, a host name, a root and an init process belong to.
  *
+ * Containers of one pod may share: `pidns`, `uts` and `ipc` name the container whose numbers, names
+ * and objects count, mostly the container itself.  A process then is in the pid name space
+ * process->container and a member of process->member.
+ *
  * Locks: g_tasklist_lock guards the pid table and the process count; `lock` the names.
  * A container is held by its processes and by the control task's list; it is made and forgotten by
  * the control task alone.
@@ -35,19 +39,25 @@ struct container {
     char hostname[UTS_LEN + 1];   /* guarded by lock */
     char domainname[UTS_LEN + 1]; /* guarded by lock */
 
+    struct container *pidns, *uts, *ipc; /* constant; itself, or another one, referenced */
+
     struct radix pids;      /* id -> struct pid_slot *; guarded by g_tasklist_lock */
     int32_t last_pid;       /* guarded by g_tasklist_lock */
     uint32_t process_count; /* processes not yet reaped; guarded by g_tasklist_lock */
-    uint32_t thread_count;  /* threads not yet ended; guarded by g_tasklist_lock */
+    uint32_t thread_count;  /* members' threads not yet ended; guarded by g_tasklist_lock */
+    uint64_t pids_limit;    /* most threads of members, 0: no limit; atomic */
     struct process
         *init;         /* NULL before it starts and once it is reaped; guarded by g_tasklist_lock */
     bool init_dying;   /* no more forks; guarded by g_tasklist_lock */
-    struct waitq gone; /* woken when a process is reaped */
+    struct waitq gone; /* woken when a process is reaped, or the last member's last thread ends */
     uint64_t forks;    /* since start, for /proc/stat; guarded by g_tasklist_lock */
 
     struct fs_context *fs; /* root and "/" of its mount name space: where exec processes start */
-    bool paused;           /* atomic */
-    uint32_t state;        /* CONTAINER_*; control task's */
+    struct seccomp_filter *seccomp; /* what its processes begin with, referenced, or NULL; constant
+                                       once created */
+    uint32_t personality;           /* likewise; constant once created */
+    bool paused;                    /* atomic */
+    uint32_t state;                 /* CONTAINER_*; control task's */
 };
 enum { CONTAINER_CREATED = 1, CONTAINER_RUNNING, CONTAINER_STOPPED };
 
@@ -65,6 +75,8 @@ static inline void container_get(struct container *c) {
 void container_put(struct container *c);
 /* A new container without processes; NULL without memory. */
 must_check struct container *container_alloc(const char *id);
+/* It gets what the MOAT_SHARE_* flags name from `other` (before it has processes). */
+void container_share(struct container *c, struct container *other, uint32_t share_flags);
 /* Of the current task; NULL for kernel threads that belong to none. */
 struct container *container_current(void);
 
@@ -84,6 +96,7 @@ void container_resume(struct container *c);
  * in message[196]. */
 struct container_mount {
     uint32_t kind, flags, export_index;
+    bool copy_up;                                   /* begins with a copy of what it hides */
     const char *target, *fstype, *source, *options; /* kernel strings */
 };
 struct container_root {
@@ -99,6 +112,10 @@ must_check int container_make_path(const char *target, uint32_t mode);
 struct fs_context *container_enter(struct fs_context *fs);
 must_check int container_root_setup(struct container *c, const struct container_root *root,
                                     char message[196]);
+/* Then devices, sysctls, masked and read-only paths (kernel/container_paths.c); likewise. */
+struct ctl_create;
+must_check int container_paths_setup(struct container *c, const struct ctl_create *msg,
+                                     char message[196]);
 
 /* ---- control channel (kernel/control.c) ---- */
 void control_init(void);

@@ -7,6 +7,7 @@
  */
 #include "base/fmt.h"
 #include "base/string.h"
+#include "fs/kmount.h"
 #include "fs/vfs.h"
 #include "kernel/container.h"
 #include "kernel/kmalloc.h"
@@ -119,16 +120,34 @@ int container_make_path(const char *target, uint32_t mode) {
     return err;
 }
 
+/* Copies what a new file system is about to hide into it. */
+static int copy_up(struct super_block *sb, const struct path *at) {
+    struct mount *m = NULL;
+
+    ref_get(&sb->ref);
+    int err = mount_attach(sb, at, 0, "tmpcopyup", &m);
+    if (err == 0) {
+        struct path to = {m, m->root};
+        err = kcopy_tree(at, &to);
+        mount_detach_tree(m);
+        mount_put(m);
+    }
+    return err;
+}
+
 /* Mounts type on target, which is made when missing. */
 static int mount_one(struct setup *s, const char *fstype, const char *source, const char *target,
-                     uint32_t flags, const char *options) {
+                     uint32_t flags, const char *options, bool with_copy) {
     const struct fs_type *fs = fs_find(fstype);
     struct super_block *sb = NULL;
     struct path at;
 
     if (fs == NULL) {
-        log_info("mount on %s left out: no file system '%s' here", target, fstype);
-        return 0;
+        (void)fmt_snprintf(s->message, MESSAGE_SIZE,
+                           "cannot mount on '%s': there is no file system '%s' under isolation "
+                           "sentry",
+                           target, fstype); /* a long path is cut */
+        return -ENODEV;
     }
     int err = fs->mount(fs, source, flags, options, &sb);
     if (err != 0) {
@@ -144,7 +163,14 @@ static int mount_one(struct setup *s, const char *fstype, const char *source, co
         super_put(sb);
         return fail(s, err, "make the mount point", target);
     }
-    err = mount_attach(sb, &at, flags, source, NULL);
+    if (with_copy && S_ISDIR(at.dentry->inode->mode)) {
+        err = copy_up(sb, &at);
+    }
+    if (err == 0) {
+        err = mount_attach(sb, &at, flags, source, NULL);
+    } else {
+        super_put(sb);
+    }
     path_put(&at);
     return err != 0 ? fail(s, err, "mount on", target) : 0;
 }
@@ -156,7 +182,7 @@ static int mount_standard(struct setup *s, bool below_dev) {
         if (covered(s, m->target) || (dev_child && covered(s, "/dev")) != below_dev) {
             continue;
         }
-        int err = mount_one(s, m->fstype, m->fstype, m->target, m->flags, m->options);
+        int err = mount_one(s, m->fstype, m->fstype, m->target, m->flags, m->options, false);
         if (err != 0) {
             return err;
         }
@@ -170,19 +196,26 @@ static int mount_bind(struct setup *s, const struct container_mount *m) {
     (void)fmt_snprintf(data, sizeof(data), "chan=%u,export=%u%s", s->root->gofer_chan,
                        m->export_index, (m->flags & MS_RDONLY) != 0 ? ",ro" : ""); /* fits */
     return mount_one(s, "fuse", m->source[0] != '\0' ? m->source : "volume", m->target, m->flags,
-                     data);
+                     data, false);
+}
+
+/* Names of file systems that mean another one here: there is one hierarchy of control groups. */
+static const char *type_here(const char *fstype) {
+    return strcmp(fstype, "cgroup") == 0 ? "cgroup2" : fstype;
 }
 
 static int mount_asked(struct setup *s, const struct container_mount *m) {
     if (m->kind == MOAT_MOUNT_BIND) {
         return mount_bind(s, m);
     }
-    if (same_path(m->target, "/dev")) {
+    if (same_path(m->target, "/dev") &&
+        (strcmp(m->fstype, "tmpfs") == 0 || strcmp(m->fstype, "devtmpfs") == 0)) {
         int err = mount_one(s, "devtmpfs", "devtmpfs", "/dev", m->flags & ~(uint32_t)MS_NODEV,
-                            "mode=755");
+                            m->options, false);
         return err != 0 ? err : mount_standard(s, true);
     }
-    return mount_one(s, m->fstype, m->source, m->target, m->flags, m->options);
+    return mount_one(s, type_here(m->fstype), m->source, m->target, m->flags, m->options,
+                     m->copy_up);
 }
 
 static int mount_root(struct container *c, struct setup *s) {

@@ -16,6 +16,7 @@
 #include "kernel/hostevent.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
+#include "kernel/seccomp.h"
 #include "kernel/wait.h"
 #include "ipc/ipc.h"
 #include "mm/shm.h"
@@ -108,6 +109,41 @@ static void send_exit(struct control_process *cp) {
 
 /* ---- CREATE, START, EXEC ---- */
 
+/* Names, what it shares, limits and the seccomp program. */
+static int setup_container(struct container *c, const struct ctl_create *msg,
+                           struct moat_ctl_reply *r) {
+    const struct moat_ctl_create *f = msg->fixed;
+    const char *hostname = ctl_string(msg, f->hostname);
+    const char *domainname = ctl_string(msg, f->domainname);
+
+    if (f->share.len != 0) {
+        struct container *other = find_container(ctl_string(msg, f->share));
+        if (other == NULL || other == c) {
+            set_message(r, "there is no container '%s' to share with", ctl_string(msg, f->share));
+            return -ENOENT;
+        }
+        container_share(c, other, f->share_flags);
+    }
+    hostname = hostname[0] != '\0' ? hostname : boot_info()->hostname;
+    if (hostname[0] != '\0') {
+        (void)strlcpy(c->hostname, hostname, sizeof(c->hostname)); /* a long name is cut */
+    }
+    if (domainname[0] != '\0') {
+        (void)strlcpy(c->domainname, domainname, sizeof(c->domainname)); /* likewise */
+    }
+    c->pids_limit = f->pids_limit;
+    c->personality = (f->flags & MOAT_PROC_PERSONALITY) != 0 ? f->personality : 0;
+    if (f->seccomp_count == 0) {
+        return 0;
+    }
+    int err = seccomp_filter_create(msg->seccomp, f->seccomp_count,
+                                    (f->seccomp_flags & MOAT_SECCOMP_LOG) != 0, &c->seccomp);
+    if (err != 0) {
+        set_message(r, "the seccomp program of container '%s' is not a valid one", c->id);
+    }
+    return err;
+}
+
 static int setup_root(struct container *c, const struct ctl_create *msg, struct moat_ctl_reply *r) {
     const struct moat_ctl_create *f = msg->fixed;
     struct container_mount *mounts = kcalloc((size_t)f->mount_count + 1, sizeof(*mounts));
@@ -121,6 +157,7 @@ static int setup_root(struct container *c, const struct ctl_create *msg, struct 
             .kind = m->kind,
             .flags = m->flags & (MOAT_MOUNT_RDONLY | MOAT_MOUNT_NOSUID | MOAT_MOUNT_NODEV |
                                  MOAT_MOUNT_NOEXEC | MOAT_MOUNT_NOATIME),
+            .copy_up = (m->flags & MOAT_MOUNT_TMPCOPYUP) != 0,
             .export_index = m->export_index,
             .target = ctl_string(msg, m->target),
             .fstype = ctl_string(msg, m->fstype),
@@ -138,6 +175,9 @@ static int setup_root(struct container *c, const struct ctl_create *msg, struct 
     };
     int err = container_root_setup(c, &root, r->message);
     kfree(mounts);
+    if (err == 0) {
+        err = container_paths_setup(c, msg, r->message);
+    }
     return err;
 }
 
@@ -165,36 +205,36 @@ static int ensure_cwd(struct container *c, const struct ctl_create *msg) {
     return err;
 }
 
-static int do_create(const struct ctl_create *msg, const int *hfds, struct moat_ctl_reply *r) {
+static int do_create(const struct ctl_create *msg, const int *hfds, uint32_t hfd_count,
+                     struct moat_ctl_reply *r) {
     const char *id = ctl_string(msg, msg->fixed->container);
-    const char *hostname = ctl_string(msg, msg->fixed->hostname);
     struct control_process *cp = NULL;
+    struct container *c = NULL;
+    int err = 0;
 
     if (find_container(id) != NULL) {
         set_message(r, "container '%s' exists already", id);
-        return -EEXIST;
+        err = -EEXIST;
+    } else {
+        c = container_alloc(id);
+        err = c == NULL ? -ENOMEM : 0;
     }
-    struct container *c = container_alloc(id);
-    if (c == NULL) {
-        return -ENOMEM;
-    }
-    hostname = hostname[0] != '\0' ? hostname : boot_info()->hostname;
-    if (hostname[0] != '\0') {
-        (void)strlcpy(c->hostname, hostname, sizeof(c->hostname)); /* a long name is cut */
+    if (err != 0) {
+        close_donated(hfds, hfd_count);
+        return err;
     }
     list_push_back(&g_containers, &c->link);
-    int err = setup_root(c, msg, r);
+    err = setup_container(c, msg, r);
+    if (err == 0) {
+        err = setup_root(c, msg, r);
+    }
     if (err == 0 && ensure_cwd(c, msg) != 0) {
         log_info("container %s: its working directory could not be made", id);
     }
     if (err == 0) {
-        err = control_spawn(c, msg, hfds, true, &cp, r->message);
-        hfds = NULL;
-    }
-    if (hfds != NULL) {
-        for (int i = 0; i < 3; i++) {
-            hal_file_close(hfds[i]);
-        }
+        err = control_spawn(c, msg, hfds, hfd_count, true, &cp, r->message);
+    } else {
+        close_donated(hfds, hfd_count);
     }
     if (err != 0) {
         container_discard(c);
@@ -207,27 +247,29 @@ static int do_create(const struct ctl_create *msg, const int *hfds, struct moat_
     return 0;
 }
 
-static int do_exec(const struct ctl_create *msg, const int *hfds, struct moat_ctl_reply *r) {
+static int do_exec(const struct ctl_create *msg, const int *hfds, uint32_t hfd_count,
+                   struct moat_ctl_reply *r) {
     const char *id = ctl_string(msg, msg->fixed->container);
     const char *exec_id = ctl_string(msg, msg->fixed->exec_id);
     struct container *c = find_container(id);
     struct control_process *cp = NULL;
     int err = 0;
 
-    if (c == NULL || c->state != CONTAINER_RUNNING) {
+    if (c == NULL || (c->state != CONTAINER_RUNNING && c->state != CONTAINER_CREATED)) {
         set_message(r, "container '%s' is not running", id);
         err = -ESRCH;
+    } else if (atomic_load(&c->paused)) {
+        set_message(r, "container '%s' is paused", id);
+        err = -EBUSY;
     } else if (exec_id[0] == '\0' || find_process(c, exec_id) != NULL) {
         set_message(r, "exec id '%s' is in use", exec_id);
         err = -EEXIST;
     }
     if (err != 0) {
-        for (int i = 0; i < 3; i++) {
-            hal_file_close(hfds[i]);
-        }
+        close_donated(hfds, hfd_count);
         return err;
     }
-    err = control_spawn(c, msg, hfds, false, &cp, r->message);
+    err = control_spawn(c, msg, hfds, hfd_count, false, &cp, r->message);
     if (err != 0) {
         return err;
     }
@@ -241,7 +283,7 @@ static int do_exec(const struct ctl_create *msg, const int *hfds, struct moat_ct
 static int create_or_exec(const void *buf, size_t len, uint32_t type, const int *hfds,
                           uint32_t hfd_count, struct moat_ctl_reply *r) {
     struct ctl_create msg;
-    int err = hfd_count == 3 ? ctl_create_parse(buf, len, &msg) : -EINVAL;
+    int err = hfd_count >= 3 ? ctl_create_parse(buf, len, &msg) : -EINVAL;
 
     if (err == 0 &&
         (msg.fixed->container.len == 0 || msg.fixed->container.len >= CONTAINER_ID_MAX ||
@@ -250,12 +292,11 @@ static int create_or_exec(const void *buf, size_t len, uint32_t type, const int 
     }
     if (err != 0) {
         set_message(r, "the request is not well formed%s", "");
-        for (uint32_t i = 0; i < hfd_count; i++) {
-            hal_file_close(hfds[i]);
-        }
+        close_donated(hfds, hfd_count);
         return err;
     }
-    return type == MOAT_CTL_CREATE ? do_create(&msg, hfds, r) : do_exec(&msg, hfds, r);
+    return type == MOAT_CTL_CREATE ? do_create(&msg, hfds, hfd_count, r)
+                                   : do_exec(&msg, hfds, hfd_count, r);
 }
 
 static int do_start(struct container *c, struct moat_ctl_reply *r) {
@@ -302,6 +343,36 @@ static int do_winsize(struct container *c, const struct moat_ctl_winsize *m) {
     return 0;
 }
 
+static bool shared_by_others(const struct container *c) {
+    struct container *o;
+
+    list_for_each_entry (o, &g_containers, link) {
+        if (o != c && (o->pidns == c || o->uts == c || o->ipc == c)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_no_members(void *arg) {
+    struct container *c = arg;
+
+    spin_lock(&g_tasklist_lock);
+    bool none = c->thread_count == 0;
+    spin_unlock(&g_tasklist_lock);
+    return none;
+}
+
+/* In a shared pid name space a container's processes outlive its first one. */
+static void end_members(struct container *c) {
+    if (c->pidns != c) {
+        container_resume(c);
+        container_signal(c, SIGKILL);
+        (void)!waitq_wait(&c->gone, has_no_members, c, NO_DEADLINE,
+                          BLOCK_UNINTERRUPTIBLE); /* never fails */
+    }
+}
+
 static int do_delete(struct container *c, struct moat_ctl_reply *r) {
     struct control_process *cp;
     struct control_process *tmp;
@@ -310,6 +381,11 @@ static int do_delete(struct container *c, struct moat_ctl_reply *r) {
         set_message(r, "container '%s' is not stopped", c->id);
         return -EBUSY;
     }
+    if (shared_by_others(c)) {
+        set_message(r, "other containers share the name spaces of '%s': delete them first", c->id);
+        return -EBUSY;
+    }
+    end_members(c);
     list_for_each_entry_safe (cp, tmp, &g_processes, link) {
         if (cp->container == c) {
             list_del_init(&cp->link);
@@ -320,12 +396,19 @@ static int do_delete(struct container *c, struct moat_ctl_reply *r) {
     return 0;
 }
 
+static int do_update(struct container *c, const struct moat_ctl_update *m) {
+    atomic_store(&c->pids_limit, m->pids_limit);
+    return 0;
+}
+
 static size_t ref_size(uint32_t type) {
     switch (type) {
     case MOAT_CTL_SIGNAL:
         return sizeof(struct moat_ctl_signal);
     case MOAT_CTL_WINSIZE:
         return sizeof(struct moat_ctl_winsize);
+    case MOAT_CTL_UPDATE:
+        return sizeof(struct moat_ctl_update);
     default:
         return sizeof(struct moat_ctl_ref);
     }
@@ -350,6 +433,8 @@ static int container_request(const void *buf, uint32_t type, struct container *c
         return 0;
     case MOAT_CTL_DELETE:
         return do_delete(c, r);
+    case MOAT_CTL_UPDATE:
+        return do_update(c, buf);
     case MOAT_CTL_PAUSE:
         container_pause(c);
         return 0;
@@ -387,17 +472,13 @@ static void handle_message(const void *buf, size_t len, const int *hfds, uint32_
     memset(&a->reply, 0, sizeof(a->reply));
     if (ctl_header_check(buf, len, &h) != 0) {
         log_error("control: a record of %lu bytes is no message", (unsigned long)len);
-        for (uint32_t i = 0; i < hfd_count; i++) {
-            hal_file_close(hfds[i]);
-        }
+        close_donated(hfds, hfd_count);
         return;
     }
     if (h.type == MOAT_CTL_CREATE || h.type == MOAT_CTL_EXEC) {
         err = create_or_exec(buf, len, h.type, hfds, hfd_count, &a->reply);
     } else {
-        for (uint32_t i = 0; i < hfd_count; i++) {
-            hal_file_close(hfds[i]);
-        }
+        close_donated(hfds, hfd_count);
         if (h.type == MOAT_CTL_SHUTDOWN) {
             send_answer(a, h.id, 0);
             hal_exit(0);

@@ -60,6 +60,40 @@ static bool mounts_ok(const struct ctl_create *c) {
     return true;
 }
 
+static bool sysctls_ok(const struct ctl_create *c) {
+    for (uint32_t i = 0; i < c->fixed->sysctl_count; i++) {
+        if (!string_ok(c, c->sysctls[i].name) || !string_ok(c, c->sysctls[i].value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool paths_ok(const struct ctl_create *c, const struct moat_ctl_str *paths, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (!string_ok(c, paths[i]) || ctl_string(c, paths[i])[0] != '/') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool devices_ok(const struct ctl_create *c) {
+    for (uint32_t i = 0; i < c->fixed->device_count; i++) {
+        if (!paths_ok(c, &c->devices[i].path, 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool counts_ok(const struct moat_ctl_create *f) {
+    return f->argc != 0 && f->mount_count <= CTL_MOUNTS_MAX && f->rlimit_count <= CTL_RLIMITS_MAX &&
+           f->group_count <= CTL_GROUPS_MAX && f->masked_count <= CTL_PATHS_MAX &&
+           f->readonly_count <= CTL_PATHS_MAX && f->sysctl_count <= CTL_SYSCTLS_MAX &&
+           f->device_count <= CTL_DEVICES_MAX && f->seccomp_count <= MOAT_SECCOMP_MAX;
+}
+
 int ctl_create_parse(const void *msg, size_t len, struct ctl_create *out) {
     const struct moat_ctl_create *f = msg;
     const char *base = msg;
@@ -69,8 +103,7 @@ int ctl_create_parse(const void *msg, size_t len, struct ctl_create *out) {
         f->strings_off >= len) {
         return -EINVAL;
     }
-    if (f->argc == 0 || f->mount_count > CTL_MOUNTS_MAX || f->rlimit_count > CTL_RLIMITS_MAX ||
-        f->group_count > CTL_GROUPS_MAX) {
+    if (!counts_ok(f)) {
         return -EINVAL;
     }
     out->fixed = f;
@@ -81,16 +114,23 @@ int ctl_create_parse(const void *msg, size_t len, struct ctl_create *out) {
     out->groups = take(base, &off, f->strings_off, f->group_count, sizeof(*out->groups));
     out->rlimits = take(base, &off, f->strings_off, f->rlimit_count, sizeof(*out->rlimits));
     out->mounts = take(base, &off, f->strings_off, f->mount_count, sizeof(*out->mounts));
+    out->masked = take(base, &off, f->strings_off, f->masked_count, sizeof(*out->masked));
+    out->readonly = take(base, &off, f->strings_off, f->readonly_count, sizeof(*out->readonly));
+    out->sysctls = take(base, &off, f->strings_off, f->sysctl_count, sizeof(*out->sysctls));
+    out->devices = take(base, &off, f->strings_off, f->device_count, sizeof(*out->devices));
+    out->seccomp = take(base, &off, f->strings_off, f->seccomp_count, sizeof(*out->seccomp));
     if (out->argv == NULL || out->envp == NULL || out->groups == NULL || out->rlimits == NULL ||
-        out->mounts == NULL) {
+        out->mounts == NULL || out->masked == NULL || out->readonly == NULL ||
+        out->sysctls == NULL || out->devices == NULL || out->seccomp == NULL) {
         return -EINVAL;
     }
-    if (!strings_ok(out, out->argv, f->argc) || !strings_ok(out, out->envp, f->envc) ||
-        !string_ok(out, f->container) || !string_ok(out, f->exec_id) || !string_ok(out, f->cwd) ||
-        !string_ok(out, f->hostname) || !mounts_ok(out)) {
-        return -EINVAL;
-    }
-    return 0;
+    bool ok = strings_ok(out, out->argv, f->argc) && strings_ok(out, out->envp, f->envc) &&
+              string_ok(out, f->container) && string_ok(out, f->exec_id) &&
+              string_ok(out, f->cwd) && string_ok(out, f->hostname) &&
+              string_ok(out, f->domainname) && string_ok(out, f->share) && mounts_ok(out) &&
+              paths_ok(out, out->masked, f->masked_count) &&
+              paths_ok(out, out->readonly, f->readonly_count) && sysctls_ok(out) && devices_ok(out);
+    return ok ? 0 : -EINVAL;
 }
 
 const char *ctl_string(const struct ctl_create *c, struct moat_ctl_str s) {

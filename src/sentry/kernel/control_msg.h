@@ -12,9 +12,14 @@
 #include "base/types.h"
 #include "moat/control.h"
 
+#include <linux/filter.h>
+
 #define CTL_MOUNTS_MAX  256u
 #define CTL_RLIMITS_MAX 64u
 #define CTL_GROUPS_MAX  65536u
+#define CTL_PATHS_MAX   512u /* masked, read-only */
+#define CTL_SYSCTLS_MAX 256u
+#define CTL_DEVICES_MAX 256u
 
 /* A CREATE or EXEC message, with pointers into it.  All its strings have been checked. */
 struct ctl_create {
@@ -23,6 +28,10 @@ struct ctl_create {
     const uint32_t *groups;
     const struct moat_ctl_rlimit *rlimits;
     const struct moat_ctl_mount *mounts;
+    const struct moat_ctl_str *masked, *readonly;
+    const struct moat_ctl_sysctl *sysctls;
+    const struct moat_ctl_device *devices;
+    const struct sock_filter *seccomp; /* its instructions are not checked yet */
     const char *strings;
     size_t strings_len;
 };

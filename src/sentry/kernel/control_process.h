@@ -45,11 +45,13 @@ struct control_process {
 };
 
 /* Makes the process of a CREATE or EXEC message in container `c` and waits until its program is
- * loaded.  hfds: its three standard streams, owned from here on.  0 with the list's reference in
- * *out, or -errno with a text in message. */
+ * loaded.  hfds: its three standard streams and further descriptors, owned from here on.  0 with
+ * the list's reference in *out, or -errno with a text in message. */
 must_check int control_spawn(struct container *c, const struct ctl_create *msg, const int *hfds,
-                             bool is_init, struct control_process **out,
+                             uint32_t hfd_count, bool is_init, struct control_process **out,
                              char message[CTL_MESSAGE_SIZE]);
+/* Closes descriptors that came with a message. */
+void close_donated(const int *hfds, uint32_t count);
 void control_process_put(struct control_process *cp);
 /* Wakes the control task. */
 void control_wake(void);

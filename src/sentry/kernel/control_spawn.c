@@ -11,6 +11,7 @@
 #include "kernel/control_process.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
+#include "kernel/seccomp.h"
 #include "kernel/time.h"
 #include "kernel/wait.h"
 
@@ -75,8 +76,17 @@ static int enter_cwd(struct control_process *cp) {
             path_put(&path);
         }
     }
-    if (err != 0) {
-        return failed(cp, err, "cannot enter the working directory '%s': check --cwd", cp->cwd);
+    switch (err) {
+    case 0:
+        break;
+    case -ENOENT:
+        return failed(cp, err, "chdir to cwd ('%s') failed: no such file or directory", cp->cwd);
+    case -ENOTDIR:
+        return failed(cp, err, "chdir to cwd ('%s') failed: not a directory", cp->cwd);
+    case -EACCES:
+        return failed(cp, err, "chdir to cwd ('%s') failed: permission denied", cp->cwd);
+    default:
+        return failed(cp, err, "chdir to cwd ('%s') failed", cp->cwd);
     }
     spin_lock(&fs->lock);
     struct path old = fs->cwd;
@@ -270,7 +280,32 @@ static void apply_limits(struct process *p, const struct ctl_create *msg) {
     }
 }
 
-/* The three standard streams: donated files, or one terminal for all.  Takes all of hfds over. */
+void close_donated(const int *hfds, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        hal_file_close(hfds[i]);
+    }
+}
+
+/* Donated files become descriptors of the same numbers; takes them over. */
+static int give_files(struct files *files, const int *hfds, uint32_t first, uint32_t end) {
+    struct file *file;
+    int err = 0;
+
+    for (uint32_t fd = first; fd < end; fd++) {
+        if (err < 0) {
+            hal_file_close(hfds[fd]);
+            continue;
+        }
+        err = hostfile_create(hfds[fd], &file);
+        if (err == 0) {
+            err = fd_install_in(files, file, (int)fd);
+            file_put(file);
+        }
+    }
+    return err < 0 ? err : 0;
+}
+
+/* The three standard streams: donated files, or one terminal for all.  Takes three of hfds over. */
 static int make_stdio(struct control_process *cp, struct files *files, const struct ctl_create *msg,
                       const int *hfds) {
     const struct moat_ctl_create *f = msg->fixed;
@@ -294,21 +329,28 @@ static int make_stdio(struct control_process *cp, struct files *files, const str
         }
         return err < 0 ? err : 0;
     }
-    for (int fd = 0; fd < 3; fd++) {
-        if (err < 0) {
-            hal_file_close(hfds[fd]);
-            continue;
-        }
-        err = hostfile_create(hfds[fd], &file);
-        if (err == 0) {
-            err = fd_install_in(files, file, fd);
-            file_put(file);
-        }
+    return give_files(files, hfds, 0, 3);
+}
+
+/* Takes all of hfds over. */
+static int make_files(struct control_process *cp, struct files *files, const struct ctl_create *msg,
+                      const int *hfds, uint32_t hfd_count) {
+    int err = make_stdio(cp, files, msg, hfds);
+
+    if (err != 0) {
+        close_donated(hfds + 3, hfd_count - 3);
+        return err;
     }
-    return err < 0 ? err : 0;
+    return give_files(files, hfds, 3, hfd_count);
 }
 
 /* ---- the new task ---- */
+
+static bool may_have_thread(const struct container *c) {
+    uint64_t limit = atomic_load(&c->pids_limit);
+
+    return limit == 0 || c->thread_count < limit;
+}
 
 /* Number, session, group, and a place in the container's table.  There is no parent: ppid is 0. */
 static int publish(struct control_process *cp, struct task *t) {
@@ -317,7 +359,10 @@ static int publish(struct control_process *cp, struct task *t) {
     struct pgrp *old = NULL;
 
     spin_lock(&g_tasklist_lock);
-    int32_t pid = c->init_dying || (!cp->is_init && c->init == NULL) ? -ESRCH : pid_reserve(c);
+    bool ns_init = cp->is_init && p->member == c;
+    int32_t pid = c->init_dying || (!ns_init && c->init == NULL) ? -ESRCH
+                  : !may_have_thread(p->member)                  ? -EAGAIN
+                                                                 : pid_reserve(c);
     if (pid < 0) {
         spin_unlock(&g_tasklist_lock);
         return pid;
@@ -342,7 +387,7 @@ static int publish(struct control_process *cp, struct task *t) {
     process_add_thread(p, t);
     spin_unlock(&p->sig_lock);
     c->process_count++;
-    if (cp->is_init) {
+    if (ns_init) {
         c->init = p;
         p->unkillable = true;
     }
@@ -355,8 +400,23 @@ static int publish(struct control_process *cp, struct task *t) {
     return 0;
 }
 
+/* What the kernel keeps and reports (schedsys.c). */
+static void apply_scheduling(struct task *t, const struct moat_ctl_create *f) {
+    if ((f->flags & MOAT_PROC_SCHEDULER) != 0) {
+        t->sched_policy = f->sched_policy;
+        t->rt_priority = f->sched_priority;
+        t->nice = f->nice < -20 ? -20 : MIN(f->nice, 19);
+    }
+    if ((f->flags & MOAT_PROC_IOPRIO) != 0) {
+        t->ioprio = f->ioprio;
+    }
+    if ((f->flags & MOAT_PROC_OOM_SCORE) != 0) {
+        t->process->oom_score_adj = f->oom_score_adj;
+    }
+}
+
 static int fill_task(struct control_process *cp, struct task *t, const struct ctl_create *msg,
-                     const int *hfds) {
+                     const int *hfds, uint32_t hfd_count) {
     struct container *c = cp->container;
     struct process *p = process_alloc(c);
 
@@ -368,20 +428,21 @@ static int fill_task(struct control_process *cp, struct task *t, const struct ct
         p->actions = sig_actions_create(NULL);
     }
     if (t->files == NULL || p == NULL || t->fs == NULL || t->cred == NULL || p->actions == NULL) {
-        for (int i = 0; i < 3; i++) {
-            hal_file_close(hfds[i]);
-        }
+        close_donated(hfds, hfd_count);
         return -ENOMEM;
     }
     process_timers_init(p);
     apply_limits(p, msg);
     t->fs->umask = msg->fixed->umask_ & 0777;
     t->no_new_privs = (msg->fixed->flags & MOAT_PROC_NO_NEW_PRIVS) != 0;
+    seccomp_set(t, c->seccomp);
+    t->personality = c->personality;
+    apply_scheduling(t, msg->fixed);
     (void)strlcpy(t->comm, "init", sizeof(t->comm)); /* fits */
     t->is_kthread = true;                            /* begins in process_main */
     t->kthread_fn = process_main;
     t->kthread_arg = cp;
-    return make_stdio(cp, t->files, msg, hfds);
+    return make_files(cp, t->files, msg, hfds, hfd_count);
 }
 
 static void discard_task(struct task *t) {
@@ -419,8 +480,9 @@ static int start_and_wait(struct control_process *cp, struct task *t, char *mess
     return 0;
 }
 
-int control_spawn(struct container *c, const struct ctl_create *msg, const int *hfds, bool is_init,
-                  struct control_process **out, char message[CTL_MESSAGE_SIZE]) {
+int control_spawn(struct container *c, const struct ctl_create *msg, const int *hfds,
+                  uint32_t hfd_count, bool is_init, struct control_process **out,
+                  char message[CTL_MESSAGE_SIZE]) {
     struct control_process *cp = kzalloc(sizeof(*cp));
     struct task *t = task_alloc();
 
@@ -429,9 +491,7 @@ int control_spawn(struct container *c, const struct ctl_create *msg, const int *
         if (t != NULL) {
             task_put(t);
         }
-        for (int i = 0; i < 3; i++) {
-            hal_file_close(hfds[i]);
-        }
+        close_donated(hfds, hfd_count);
         return -ENOMEM;
     }
     ref_init(&cp->ref);
@@ -442,7 +502,7 @@ int control_spawn(struct container *c, const struct ctl_create *msg, const int *
     cp->is_init = is_init;
     (void)strlcpy(cp->exec_id, ctl_string(msg, msg->fixed->exec_id),
                   sizeof(cp->exec_id)); /* checked */
-    int err = fill_task(cp, t, msg, hfds);
+    int err = fill_task(cp, t, msg, hfds, hfd_count);
     if (err == 0) {
         err = copy_strings(cp, msg);
     }

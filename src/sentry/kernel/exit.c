@@ -236,7 +236,9 @@ static bool leave_process(struct task *t, struct list *reaped) {
     spin_lock(&p->sig_lock);
     list_del_init(&t->thread_link);
     p->thread_count--;
-    c->thread_count--;
+    if (--p->member->thread_count == 0 && p->member != c) {
+        waitq_wake(&p->member->gone, UINT32_MAX);
+    }
     p->dead_cpu_user_ns += t->exec_user_ns;
     p->dead_cpu_sys_ns += t->sys_ns;
     bool last = p->thread_count == 0;

@@ -108,7 +108,11 @@ static int check_limits(struct task *t) {
         atomic_load(&c->user->processes) >= rlimit_get(RLIMIT_NPROC)) {
         return -EAGAIN;
     }
-    return t->process->container->thread_count >= THREADS_MAX ? -EAGAIN : 0;
+    const struct container *m = t->process->member;
+    uint64_t limit = atomic_load(&m->pids_limit);
+    return m->thread_count >= (limit != 0 ? MIN(limit, (uint64_t)THREADS_MAX) : THREADS_MAX)
+               ? -EAGAIN
+               : 0;
 }
 
 /* ---- the child's parts ---- */
@@ -161,7 +165,7 @@ static int copy_process(struct task *t, struct task *child, const struct kclone 
         child->process = from;
         return 0;
     }
-    struct process *p = process_alloc(from->container);
+    struct process *p = process_alloc(from->member);
     if (p == NULL) {
         return -ENOMEM;
     }
@@ -354,7 +358,7 @@ static int publish(struct task *t, struct task *child, const struct kclone *a) {
         (void)atomic_fetch_or(&child->flags, (uint32_t)TASK_F_KILLED);
     }
     spin_unlock(&p->sig_lock);
-    if (atomic_load(&c->paused)) {
+    if (atomic_load(&p->member->paused)) {
         (void)atomic_fetch_or(&child->flags, (uint32_t)TASK_F_PAUSED);
     }
     c->forks++;

@@ -34,7 +34,7 @@ static uint64_t g_syslog_read;  /* atomic: likewise SYSLOG_ACTION_READ */
 
 int64_t sys_uname(struct task *t, const struct sysargs *args) {
     struct new_utsname uts;
-    struct container *c = t->process->container;
+    struct container *c = t->process->member->uts;
     memset(&uts, 0, sizeof(uts));
     (void)strlcpy(uts.sysname, UTS_SYSNAME, sizeof(uts.sysname));
     (void)strlcpy(uts.release, UTS_RELEASE, sizeof(uts.release));
@@ -50,7 +50,7 @@ int64_t sys_uname(struct task *t, const struct sysargs *args) {
 
 static int64_t set_name(struct task *t, const struct sysargs *args, size_t offset) {
     char name[UTS_LEN + 1];
-    struct container *c = t->process->container;
+    struct container *c = t->process->member->uts;
     if (!capable(CAP_SYS_ADMIN)) {
         return -EPERM;
     }
@@ -82,7 +82,7 @@ int64_t sys_sysinfo(struct task *t, const struct sysargs *args) {
     const struct hal_memory *mem = hal_memory();
     uint64_t total = mem->limit_bytes != 0 ? mem->limit_bytes : frames_total() << PAGE_SHIFT;
     uint64_t used = frames_used() << PAGE_SHIFT;
-    struct container *c = t->process->container;
+    struct container *c = t->process->member;
     memset(&info, 0, sizeof(info));
     info.uptime = (long)(hal_clock_ns(HAL_CLOCK_BOOTTIME) / NSEC_PER_SEC);
     info.totalram = total;

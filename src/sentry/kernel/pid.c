@@ -107,17 +107,19 @@ struct pgrp *pgrp_find(int32_t id) {
     return g;
 }
 
-struct process *container_process_next(struct container *c, int32_t pid) {
+/* member NULL: whoever is in the name space. */
+static struct process *next_process(struct container *pidns, const struct container *member,
+                                    int32_t pid) {
     struct process *p = NULL;
     uint64_t key = pid > 0 ? (uint64_t)pid : 1;
     uint64_t value;
 
-    if (c == NULL) {
-        return NULL;
-    }
     spin_lock(&g_tasklist_lock);
-    while (p == NULL && radix_next(&c->pids, &key, &value)) {
+    while (p == NULL && radix_next(&pidns->pids, &key, &value)) {
         p = ((struct pid_slot *)(uintptr_t)value)->process;
+        if (p != NULL && member != NULL && p->member != member) {
+            p = NULL;
+        }
         key++;
     }
     if (p != NULL) {
@@ -127,8 +129,14 @@ struct process *container_process_next(struct container *c, int32_t pid) {
     return p;
 }
 
+struct process *container_process_next(struct container *c, int32_t pid) {
+    return next_process(c->pidns, c, pid);
+}
+
 struct process *process_next(int32_t pid) {
-    return container_process_next(container_current(), pid);
+    struct container *c = container_current();
+
+    return c != NULL ? next_process(c, NULL, pid) : NULL;
 }
 
 struct task *thread_next(struct process *p, int32_t tid) {

@@ -42,7 +42,8 @@ static const struct rlimit_pair g_default_limits[RLIMIT_COUNT] = {
 
 static void process_setup(struct process *p, struct container *c) {
     ref_init(&p->ref);
-    p->container = c;
+    p->container = c != NULL ? c->pidns : NULL;
+    p->member = c;
     list_init(&p->threads);
     list_init(&p->children);
     list_init(&p->sibling_link);
@@ -73,6 +74,7 @@ struct process *process_alloc(struct container *c) {
 
     if (p != NULL) {
         process_setup(p, c);
+        container_get(p->container);
         container_get(c);
     }
     return p;
@@ -87,6 +89,7 @@ void process_put(struct process *p) {
         sig_actions_put(p->actions);
     }
     container_put(p->container);
+    container_put(p->member);
     kfree(p);
 }
 
@@ -94,7 +97,7 @@ void process_add_thread(struct process *p, struct task *t) {
     list_push_back(&p->threads, &t->thread_link);
     p->thread_count++;
     (void)atomic_fetch_add(&p->live, 1u);
-    p->container->thread_count++;
+    p->member->thread_count++;
 }
 
 struct task *task_alloc(void) {

@@ -109,7 +109,7 @@ static bool not_paused(void *arg) {
 static void park_paused(struct task *t) {
     (void)atomic_fetch_and(&t->flags, ~(uint32_t)TASK_F_PAUSED);
     /* RESUME ends this, or SIGKILL, which the caller's next look at the flags finds. */
-    int err = waitq_wait(&t->process->stop_wait, not_paused, t->process->container, NO_DEADLINE,
+    int err = waitq_wait(&t->process->stop_wait, not_paused, t->process->member, NO_DEADLINE,
                          BLOCK_KILLABLE);
     log_debug("task %d resumes (%d)", t->tid, err);
 }

@@ -84,10 +84,11 @@ struct session {
 struct process {
     struct refcount ref;
     int32_t pid;
-    struct container *container;
-    struct list threads;   /* task->thread_link: threads that have not ended; see "Locks" */
-    uint32_t thread_count; /* guarded likewise */
-    uint32_t live;         /* atomic: threads that have not begun to end */
+    struct container *container; /* whose pid name space it is in: member->pidns */
+    struct container *member;    /* the container it belongs to; both referenced, constant */
+    struct list threads;         /* task->thread_link: threads that have not ended; see "Locks" */
+    uint32_t thread_count;       /* guarded likewise */
+    uint32_t live;               /* atomic: threads that have not begun to end */
     struct task
         *leader; /* referenced until reaped, also when that thread has ended; guarded likewise */
     struct process *
@@ -250,8 +251,8 @@ struct fs_context *task_fs_get(struct task *t);
  * task->flags afterwards, so that no kick is lost. */
 void task_kick(struct task *t);
 /* ---- the process tree (kernel/pid.c, session.c): for /proc, tty, timers ---- */
-/* First process with pid >= `pid` of the caller's container (zombies too) / of another one; first
- * thread with tid >= `tid`. Referenced, or NULL at the end. */
+/* First process with pid >= `pid` of the caller's pid name space (zombies too) / that is a member
+ * of a container; first thread with tid >= `tid`. Referenced, or NULL at the end. */
 struct process *process_next(int32_t pid);
 struct process *container_process_next(struct container *c, int32_t pid);
 struct task *thread_next(struct process *p, int32_t tid);

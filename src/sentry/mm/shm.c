@@ -69,7 +69,7 @@ void shm_init(void) {
 }
 
 static struct container *own_container(void) {
-    return current->process->container;
+    return current->process->member->ipc;
 }
 
 static uint64_t attach_count(const struct segment *s) {

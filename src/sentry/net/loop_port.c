@@ -2,6 +2,7 @@
 /*
  * Ports of the loopback stack: who owns which, and who is meant by an address.
  */
+#include "fs/proc/sysctl.h"
 #include "base/hash.h"
 #include "base/string.h"
 #include "kernel/cpu.h"
@@ -11,10 +12,9 @@
 #include <asm/errno.h>
 #include <linux/capability.h>
 
-#define PORT_BUCKETS    256u
-#define PORT_PRIVILEGED 1024u
-#define PORT_FIRST      32768u /* net.ipv4.ip_local_port_range */
-#define PORT_LAST       60999u
+#define PORT_BUCKETS 256u
+#define PORT_FIRST   32768u /* net.ipv4.ip_local_port_range */
+#define PORT_LAST    60999u
 
 struct spinlock g_loop_lock = SPINLOCK_INIT(RANK_FILES);
 static struct list g_ports[PORT_BUCKETS]; /* by port; a head is made at its first use */
@@ -143,7 +143,7 @@ int loop_bind(struct socket *s, const struct sock_addr *addr) {
     if (err != 0) {
         return err;
     }
-    if (want.port != 0 && want.port < PORT_PRIVILEGED && !capable(CAP_NET_BIND_SERVICE)) {
+    if (want.port != 0 && want.port < proc_unprivileged_port() && !capable(CAP_NET_BIND_SERVICE)) {
         return -EACCES;
     }
     spin_lock(&g_loop_lock);

@@ -4,11 +4,13 @@
  * the whole sandbox; host and domain name belong to the container.
  */
 #include "fs/proc/proc.h"
+#include "fs/proc/sysctl.h"
 
 #include "base/fmt.h"
 #include "base/string.h"
 #include "kernel/container.h"
 #include "kernel/cpu.h"
+#include "kernel/kmalloc.h"
 #include "kernel/uts.h"
 #include "mm/mm.h"
 
@@ -48,6 +50,15 @@ enum sysctl_word {
     SYSCTL_MQ_MSG,
     SYSCTL_MQ_MSGSIZE,
     SYSCTL_RANDOMIZE,
+    SYSCTL_SHM_RMID_FORCED,
+    SYSCTL_UNPRIVILEGED_PORT,
+    SYSCTL_FIN_TIMEOUT,
+    SYSCTL_KEEPALIVE_INTVL,
+    SYSCTL_KEEPALIVE_PROBES,
+    SYSCTL_KEEPALIVE_TIME,
+    SYSCTL_SYNCOOKIES,
+    SYSCTL_IP_FORWARD,
+    SYSCTL_DGRAM_QLEN,
     SYSCTL_WORDS,
 };
 
@@ -74,6 +85,13 @@ static uint64_t g_sysctl[SYSCTL_WORDS] = {
     [SYSCTL_MQ_MSG] = 10,
     [SYSCTL_MQ_MSGSIZE] = 8192,
     [SYSCTL_RANDOMIZE] = 2,
+    [SYSCTL_UNPRIVILEGED_PORT] = 1024,
+    [SYSCTL_FIN_TIMEOUT] = 60,
+    [SYSCTL_KEEPALIVE_INTVL] = 75,
+    [SYSCTL_KEEPALIVE_PROBES] = 9,
+    [SYSCTL_KEEPALIVE_TIME] = 7200,
+    [SYSCTL_SYNCOOKIES] = 1,
+    [SYSCTL_DGRAM_QLEN] = 10,
 };
 
 static int show_word(struct seq *s, const struct proc_node *node) {
@@ -90,16 +108,87 @@ static int store_word(const struct proc_node *node, struct task *t, char *text, 
     return err;
 }
 
+/* Values that are several words: kept as they were written.  Indexes are the rows' `value`. */
+enum sysctl_list {
+    SYSCTL_PORT_RANGE,
+    SYSCTL_PING_RANGE,
+    SYSCTL_SEM,
+    SYSCTL_RMEM,
+    SYSCTL_WMEM,
+    SYSCTL_LISTS
+};
+
+#define LIST_SIZE 64u
+static struct spinlock g_list_lock = SPINLOCK_INIT(RANK_FS);
+static char g_list[SYSCTL_LISTS][LIST_SIZE] = {
+    /* guarded by g_list_lock */
+    [SYSCTL_PORT_RANGE] = "32768\t60999",           [SYSCTL_PING_RANGE] = "1\t0",
+    [SYSCTL_SEM] = "32000\t1024000000\t500\t32000", [SYSCTL_RMEM] = "4096\t131072\t6291456",
+    [SYSCTL_WMEM] = "4096\t16384\t4194304",
+};
+
+static int show_list(struct seq *s, const struct proc_node *node) {
+    char text[LIST_SIZE];
+    spin_lock(&g_list_lock);
+    memcpy(text, g_list[node->entry->value], sizeof(text));
+    spin_unlock(&g_list_lock);
+    seq_printf(s, "%s\n", text);
+    return 0;
+}
+
+/* Numbers between blanks, written back with tabs. */
+static int store_list(const struct proc_node *node, struct task *t, char *text, size_t len) {
+    char out[LIST_SIZE] = "";
+    size_t used = 0;
+    bool gap = false;
+    for (const char *p = text; *p != '\0'; p++) {
+        bool digit = *p >= '0' && *p <= '9';
+        if (!digit && *p != ' ' && *p != '\t' && *p != '\n') {
+            return -EINVAL;
+        }
+        if (!digit) {
+            gap = used > 0;
+            continue;
+        }
+        if (used + 2 >= sizeof(out)) {
+            return -EINVAL;
+        }
+        if (gap) {
+            out[used++] = '\t';
+            gap = false;
+        }
+        out[used++] = *p;
+    }
+    if (used == 0) {
+        return -EINVAL;
+    }
+    out[used] = '\0';
+    spin_lock(&g_list_lock);
+    memcpy(g_list[node->entry->value], out, sizeof(out));
+    spin_unlock(&g_list_lock);
+    return 0;
+}
+
+uint32_t proc_unprivileged_port(void) {
+    return (uint32_t)MIN(atomic_load(&g_sysctl[SYSCTL_UNPRIVILEGED_PORT]), 65536u);
+}
+
 /* ---- kernel
  * ------------------------------------------------------------------------------------------------
  */
+
+/* Whose names the caller sees; NULL for kernel tasks. */
+static struct container *own_uts(void) {
+    struct container *c = current->process->member;
+    return c != NULL ? c->uts : NULL;
+}
 
 static char *uts_field(struct container *c, const struct proc_node *node) {
     return node->entry->value == 0 ? c->hostname : c->domainname;
 }
 
 static int show_uts(struct seq *s, const struct proc_node *node) {
-    struct container *c = container_current();
+    struct container *c = own_uts();
     char text[UTS_LEN + 1] = "(none)";
     if (c != NULL) {
         spin_lock(&c->lock);
@@ -111,7 +200,7 @@ static int show_uts(struct seq *s, const struct proc_node *node) {
 }
 
 static int store_uts(const struct proc_node *node, struct task *t, char *text, size_t len) {
-    struct container *c = container_current();
+    struct container *c = own_uts();
     char *newline = strchr(text, '\n');
     if (newline != NULL) {
         *newline = '\0';
@@ -183,6 +272,11 @@ static int show_file_nr(struct seq *s, const struct proc_node *node) {
         .name = (n), .mode = S_IFREG | 0644, .show = show_word, .store = store_word,               \
         .value = (index)                                                                           \
     }
+#define LIST(n, index)                                                                             \
+    {                                                                                              \
+        .name = (n), .mode = S_IFREG | 0644, .show = show_list, .store = store_list,               \
+        .value = (index)                                                                           \
+    }
 #define END                                                                                        \
     { .name = NULL }
 
@@ -227,7 +321,8 @@ static const struct proc_entry g_kernel[] = {
     FIXED("sched_rr_timeslice_ms", "100"),
     FIXED("sched_rt_period_us", "1000000"),
     FIXED("sched_rt_runtime_us", "950000"),
-    FIXED("sem", "32000\t1024000000\t500\t32000"),
+    LIST("sem", SYSCTL_SEM),
+    WORD("shm_rmid_forced", SYSCTL_SHM_RMID_FORCED),
     WORD("shmall", SYSCTL_SHMALL),
     WORD("shmmax", SYSCTL_SHMMAX),
     WORD("shmmni", SYSCTL_SHMMNI),
@@ -302,19 +397,21 @@ static const struct proc_entry g_net_core[] = {
 };
 
 static const struct proc_entry g_net_ipv4[] = {
-    FIXED("ip_forward", "0"),
-    FIXED("ip_local_port_range", "32768\t60999"),
-    FIXED("ip_unprivileged_port_start", "1024"),
-    FIXED("tcp_fin_timeout", "60"),
-    FIXED("tcp_keepalive_intvl", "75"),
-    FIXED("tcp_keepalive_probes", "9"),
-    FIXED("tcp_keepalive_time", "7200"),
-    FIXED("tcp_rmem", "4096\t131072\t6291456"),
-    FIXED("tcp_wmem", "4096\t16384\t4194304"),
+    WORD("ip_forward", SYSCTL_IP_FORWARD),
+    LIST("ip_local_port_range", SYSCTL_PORT_RANGE),
+    WORD("ip_unprivileged_port_start", SYSCTL_UNPRIVILEGED_PORT),
+    LIST("ping_group_range", SYSCTL_PING_RANGE),
+    WORD("tcp_fin_timeout", SYSCTL_FIN_TIMEOUT),
+    WORD("tcp_keepalive_intvl", SYSCTL_KEEPALIVE_INTVL),
+    WORD("tcp_keepalive_probes", SYSCTL_KEEPALIVE_PROBES),
+    WORD("tcp_keepalive_time", SYSCTL_KEEPALIVE_TIME),
+    LIST("tcp_rmem", SYSCTL_RMEM),
+    WORD("tcp_syncookies", SYSCTL_SYNCOOKIES),
+    LIST("tcp_wmem", SYSCTL_WMEM),
     END,
 };
 
-static const struct proc_entry g_net_unix[] = {FIXED("max_dgram_qlen", "10"), END};
+static const struct proc_entry g_net_unix[] = {WORD("max_dgram_qlen", SYSCTL_DGRAM_QLEN), END};
 
 static const struct proc_entry g_net[] = {
     DIR("core", g_net_core),
@@ -337,3 +434,40 @@ const struct proc_entry g_proc_sys[] = {
     DIR("fs", g_fs),     DIR("kernel", g_kernel), DIR("net", g_net),
     DIR("user", g_user), DIR("vm", g_vm),         END,
 };
+
+/* ---- from outside ---- */
+
+static const struct proc_entry *find_entry(const struct proc_entry *table, const char *name,
+                                           size_t len) {
+    for (const struct proc_entry *e = table; e->name != NULL; e++) {
+        if (strlen(e->name) == len && memcmp(e->name, name, len) == 0) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+int proc_sysctl_set(const char *name, const char *value) {
+    const struct proc_entry *table = g_proc_sys;
+    const struct proc_entry *e = NULL;
+    while (table != NULL) {
+        const char *end = name;
+        while (*end != '\0' && *end != '.' && *end != '/') {
+            end++;
+        }
+        e = find_entry(table, name, (size_t)(end - name));
+        table = e != NULL && *end != '\0' ? e->children : NULL;
+        name = *end != '\0' ? end + 1 : end;
+    }
+    if (e == NULL || *name != '\0' || e->store == NULL) {
+        return -ENOENT;
+    }
+    char *text = kstrdup(value);
+    if (text == NULL) {
+        return -ENOMEM;
+    }
+    struct proc_node node = {.entry = e};
+    int err = e->store(&node, NULL, text, strlen(text));
+    kfree(text);
+    return err;
+}
