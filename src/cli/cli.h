@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#define EXIT_USAGE 2
+
 /* What stands before the command. */
 struct cli_globals {
     const char *root;       /* state folder */

@@ -60,7 +60,7 @@ static int run_features(const struct cli_globals *globals, void *options, int ar
     const struct features_options *o = options;
     int format = parse_choice(o->format, "--format", formats, err);
     if (format < 0) {
-        return 2;
+        return EXIT_USAGE;
     }
     if (format == 1) {
         print_json();

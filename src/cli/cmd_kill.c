@@ -19,7 +19,7 @@ static int run_kill(const struct cli_globals *globals, void *options, int argc, 
     const struct kill_options *o = options;
     int signo = parse_signal(argc > 1 ? argv[1] : "TERM", err);
     if (signo < 0) {
-        return 2;
+        return EXIT_USAGE;
     }
     const struct runtime rt = cli_runtime(globals);
     return lifecycle_kill(&rt, argv[0], signo, o->all, err) == 0 ? 0 : 1;

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -20,12 +21,49 @@ static const struct cli_option g_list_options[] = {
     {0},
 };
 
+static const char *owner_name(uint32_t uid) {
+    static char number[16];
+    const struct passwd *who = getpwuid(uid);
+    (void)snprintf(number, sizeof(number), "#%u", uid); /* fits */
+    return who != NULL ? who->pw_name : number;
+}
+
 static void print_row(const struct container_state *s, const struct list_options *o) {
     if (o->quiet) {
         printf("%s\n", s->id);
     } else {
-        printf("%-24s %-8d %-10s %-22s %s\n", s->id, s->status == STATUS_STOPPED ? 0 : s->pid,
-               state_status_text(s->status), s->created, s->bundle);
+        printf("%-24s %-8d %-10s %-30s %-30s %s\n", s->id, s->status == STATUS_STOPPED ? 0 : s->pid,
+               state_status_text(s->status), s->bundle, s->created, owner_name(s->owner));
+    }
+}
+
+/* Without memory a member or the row is missing. */
+static void add_row(struct json_object *all, const struct container_state *s) {
+    struct json_object *row = state_to_json(s);
+    if (row != NULL) {
+        (void)json_object_object_add(row, "owner", json_object_new_string(owner_name(s->owner)));
+        (void)json_object_array_add(all, row);
+    }
+}
+
+static void list_folder(const struct cli_globals *globals, DIR *d, const struct list_options *o,
+                        struct json_object *all) {
+    static struct container_state state;
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        struct err skipped = {0};
+        int dir;
+        /* A container that is just being made or deleted has no state (any more). */
+        if (e->d_name[0] == '.' ||
+            state_find(globals->root, e->d_name, &state, &dir, &skipped) != 0) {
+            continue;
+        }
+        (void)close(dir); /* read-only */
+        if (all != NULL) {
+            add_row(all, &state);
+        } else {
+            print_row(&state, o);
+        }
+        state_free(&state);
     }
 }
 
@@ -35,44 +73,27 @@ static int run_list(const struct cli_globals *globals, void *options, int argc, 
     const struct list_options *o = options;
     int format = parse_choice(o->format, "--format", formats, err);
     if (format < 0) {
-        return 2;
+        return EXIT_USAGE;
     }
-    struct json_object *all = json_object_new_array();
     DIR *d = opendir(globals->root);
     if (d == NULL && errno != ENOENT) {
         (void)err_sys(err, -errno, "cannot read the state folder %s",
                       globals->root); /* the caller reports it */
-        json_object_put(all);
         return 1;
     }
-    if (format == 0 && !o->quiet) {
-        printf("%-24s %-8s %-10s %-22s %s\n", "ID", "PID", "STATUS", "CREATED", "BUNDLE");
-    }
-    for (struct dirent *e = d == NULL ? NULL : readdir(d); e != NULL; e = readdir(d)) {
-        struct err skipped = {0};
-        struct container_state state;
-        int dir;
-        /* A container that is just being deleted is none any more. */
-        if (e->d_name[0] == '.' ||
-            state_find(globals->root, e->d_name, &state, &dir, &skipped) != 0) {
-            continue;
-        }
-        (void)close(dir); /* read-only */
-        if (format == 1) {
-            (void)json_object_array_add(
-                all, state_to_json(&state)); /* without memory the row is missing */
-        } else {
-            print_row(&state, o);
-        }
-        state_free(&state);
+    struct json_object *all = format == 1 && !o->quiet ? json_object_new_array() : NULL;
+    if (all == NULL && !o->quiet) {
+        printf("%-24s %-8s %-10s %-30s %-30s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED",
+               "OWNER");
     }
     if (d != NULL) {
+        list_folder(globals, d, o, all);
         (void)closedir(d); /* read-only */
     }
-    if (format == 1) {
+    if (all != NULL) {
         printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN));
+        json_object_put(all);
     }
-    json_object_put(all);
     return 0;
 }
 

@@ -16,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EXIT_USAGE 2
-
 const struct cli_option g_global_options[] = {
     {"root", 0, OPT_TEXT, offsetof(struct cli_globals, root), "DIR",
      "folder that keeps the state of containers"},
@@ -67,7 +65,10 @@ void cli_report(const struct cli_globals *globals, const char *level, const char
         fprintf(log, "%s %s: %s\n", when, level, message);
     }
     if (log != NULL) {
-        (void)fclose(log); /* standard error has it too */
+        (void)fclose(log); /* standard error has errors too */
+    }
+    if (log != NULL && strcmp(level, "warning") == 0) {
+        return; /* engines read standard output and error of some commands together */
     }
     if (json && log == NULL) {
         report_json(stderr, level, message, when);

@@ -57,6 +57,13 @@ static bool parse_id(const char *text, char stop, uint32_t *out_id, const char *
     return true;
 }
 
+int parse_number(const char *text, const char *option, uint32_t *out, struct err *err) {
+    const char *end;
+    return parse_id(text, '\0', out, &end)
+               ? 0
+               : err_set(err, -EINVAL, "%s takes a number, not '%s'", option, text);
+}
+
 int parse_user(const char *text, uint32_t *out_uid, uint32_t *out_gid, struct err *err) {
     const char *end;
     bool ok = parse_id(text, ':', out_uid, &end);
@@ -117,7 +124,7 @@ int parse_choice(const char *text, const char *option, const char *const *words,
 int parse_signal(const char *text, struct err *err) {
     const char *end;
     uint32_t n;
-    if (parse_id(text, '\0', &n, &end) && n >= 1 && n <= 64) {
+    if (parse_id(text, '\0', &n, &end) && n <= 64) {
         return (int)n;
     }
     const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
@@ -127,7 +134,7 @@ int parse_signal(const char *text, struct err *err) {
             return i;
         }
     }
-    return err_set(err, -EINVAL, "'%s' is no signal: give a number (1-64) or a name such as TERM",
+    return err_set(err, -EINVAL, "'%s' is no signal: give a number (0-64) or a name such as TERM",
                    text);
 }
 

@@ -16,6 +16,8 @@ must_check int parse_volume(const char *text, struct container *c, struct err *e
 /* Which of NULL-terminated `words` the value is: its index; words[0] when text is NULL. */
 must_check int parse_choice(const char *text, const char *option, const char *const *words,
                             struct err *err);
+/* A decimal number below 2^32-1. */
+must_check int parse_number(const char *text, const char *option, uint32_t *out, struct err *err);
 /* A signal's number from "9", "KILL" or "SIGKILL". */
 must_check int parse_signal(const char *text, struct err *err);
 /* Exit status of the shell for a wait status: code, or 128 + signal. */

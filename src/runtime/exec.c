@@ -39,7 +39,11 @@ int lifecycle_exec(const struct runtime *rt, struct handle *h, struct container_
             socket_connect(how->console_socket, "--console-socket", err);
         e = console < 0 ? console : 0;
     }
-    e = e != 0 ? e : h->ops->exec(&h->target, process, &setup, out_pid, err);
+    if (e == 0) {
+        struct err why = {0};
+        e = h->ops->exec(&h->target, process, &setup, out_pid, &why);
+        e = e == 0 ? 0 : err_set(err, e, "exec failed: %s", why.msg); /* as engines look for it */
+    }
     if (e == 0 && how->pidfd_socket != NULL) {
         e = socket_send_pidfd(how->pidfd_socket, *out_pid, err);
     }

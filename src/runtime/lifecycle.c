@@ -46,17 +46,33 @@ int lifecycle_start(const struct runtime *rt, const char *id, struct err *err) {
     return e;
 }
 
-int lifecycle_kill(const struct runtime *rt, const char *id, int signo, bool all, struct err *err) {
-    static struct handle h;
-    int e = handle_open(rt, id, 0, &h, err);
-    if (e == 0 && h.state.status == STATUS_STOPPED) {
+static int kill_opened(struct handle *h, int signo, bool all, struct err *err) {
+    if (h->state.status == STATUS_STOPPED) {
+        if (all && h->state.cgroup.count > 0) { /* what the first process left behind */
+            return cgroup_signal(&h->state.cgroup, signo, err);
+        }
         /* Both texts are what engines look for. */
-        e = err_set(err, -ESRCH, "container not running: %s: process already finished", id);
+        return err_set(err, -ESRCH, "container not running: %s: process already finished",
+                       h->state.id);
     }
-    e = e != 0 ? e : h.ops->kill(&h.target, signo, all, err);
+    if (h->state.status == STATUS_CREATING && h->state.pid == 0) {
+        return err_set(err, -ESRCH, "container not running: %s is being created", h->state.id);
+    }
+    int e = signo == 0 ? 0 : h->ops->kill(&h->target, signo, all, err);
     if (e == -ESRCH && strstr(err->msg, "already finished") == NULL) {
         err_append(err, ": process already finished");
     }
+    if (e == 0 && signo == SIGKILL && h->state.status == STATUS_PAUSED) {
+        struct err ignored = {0};
+        (void)cgroup_freeze(&h->state.cgroup, false, &ignored); /* v1: the frozen die thawed */
+    }
+    return e;
+}
+
+int lifecycle_kill(const struct runtime *rt, const char *id, int signo, bool all, struct err *err) {
+    static struct handle h;
+    int e = handle_open(rt, id, 0, &h, err);
+    e = e != 0 ? e : kill_opened(&h, signo, all, err);
     handle_close(&h);
     return e;
 }

@@ -70,7 +70,7 @@ class Lifecycle(unittest.TestCase):
         # exec: streams, exit code, environment of its own
         r = self.moat("exec", "--env", "A=b", "--cwd", "/etc", "c1", "sh", "-c", "echo $A; pwd; exit 5", ok=False)
         self.assertEqual((r.stdout, r.returncode), ("b\n/etc\n", 5))
-        self.assertEqual(self.moat("exec", "c1", "nothing-here", ok=False).returncode, 127)
+        self.assertEqual(self.moat("exec", "c1", "nothing-here", ok=False).returncode, 255)
         ps = self.moat("ps", "c1").stdout
         self.assertIn("sleep 1000", ps)
         self.assertIn(pid, json.loads(self.moat("ps", "--format", "json", "c1").stdout))
