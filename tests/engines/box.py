@@ -31,6 +31,8 @@ mkdir -p $d/etc $d/etc.work
 mount -t overlay -o lowerdir=/etc,upperdir=$d/etc,workdir=$d/etc.work overlay /etc
 for m in /run /var/lib; do mount -t tmpfs -o mode=755 tmpfs $m; done
 mkdir -p /run/lock /run/user /run/root /etc/docker /etc/containerd /etc/containers
+# A machine without udev keeps /dev/net/tun to root; elsewhere it is everyone's, and slirp4netns of ordinary users needs it.
+if [ -c /dev/net/tun ]; then mknod -m 666 /run/tun c 10 200; mount --bind /run/tun /dev/net/tun; fi
 ip link set lo up
 echo ready
 exec "$2" "$3"
