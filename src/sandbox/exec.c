@@ -138,7 +138,8 @@ static noreturn_fn void monitor_main(struct exec_monitor *m, const struct isolat
     (void)close(m->link.link);
     bool ended = event.ref.h.magic == MOAT_CTL_MAGIC && strcmp(event.ref.exec_id, m->exec_id) == 0;
     e = ended ? 0 : wait_for_end(m, &event, &err);
-    _exit(e != 0                      ? 255
+    /* A sandbox that is gone took the process with it, as SIGKILL does. */
+    _exit(e != 0                      ? 128 + SIGKILL
           : WIFSIGNALED(event.status) ? 128 + WTERMSIG(event.status)
                                       : WEXITSTATUS(event.status));
 }

@@ -160,10 +160,10 @@ static int load_program(struct control_process *cp) {
     }
     err = find_program(cp, &file);
     if (err == -ENOENT) {
-        return failed(cp, err, "exec: '%s': executable file not found in $PATH", cp->argv[0]);
+        return failed(cp, err, "exec: \"%s\": executable file not found in $PATH", cp->argv[0]);
     }
     if (err != 0) {
-        return failed(cp, err, "exec: '%s': permission denied", cp->argv[0]);
+        return failed(cp, err, "exec: \"%s\": permission denied", cp->argv[0]);
     }
     err = kernel_execve(current, file, (const char *const *)cp->argv, cp->argc,
                         (const char *const *)cp->envp, cp->envc);
@@ -172,17 +172,16 @@ static int load_program(struct control_process *cp) {
     case 0:
         return 0;
     case -ENOENT:
-        return failed(cp, err, "exec: '%s': no such file or directory (or its interpreter)",
-                      cp->argv[0]);
+        return failed(cp, err, "exec: \"%s\": no such file or directory", cp->argv[0]);
     case -EACCES:
-        return failed(cp, err, "exec: '%s': permission denied", cp->argv[0]);
+        return failed(cp, err, "exec: \"%s\": permission denied", cp->argv[0]);
     case -ENOEXEC:
-        return failed(cp, err, "exec: '%s': exec format error", cp->argv[0]);
+        return failed(cp, err, "exec: \"%s\": exec format error", cp->argv[0]);
     case -E2BIG:
-        return failed(cp, err, "exec: '%s': argument list too long", cp->argv[0]);
+        return failed(cp, err, "exec: \"%s\": argument list too long", cp->argv[0]);
     default:
         log_warn("exec of %s: error %d", cp->argv[0], -err);
-        return failed(cp, err, "exec: '%s': cannot be run", cp->argv[0]);
+        return failed(cp, err, "exec: \"%s\": cannot be run", cp->argv[0]);
     }
 }
 
