@@ -146,6 +146,17 @@ static bool step_up(struct path *p) {
     return true;
 }
 
+bool path_below(const struct path *path, const struct path *root) {
+    struct path p = *path;
+    path_get(&p);
+    bool found;
+    do {
+        found = p.dentry == root->dentry && p.mount == root->mount;
+    } while (!found && step_up(&p));
+    path_put(&p);
+    return found;
+}
+
 char *path_text(const struct path *path, const struct path *root, char *buf, size_t size) {
     struct text_end t = {buf + size, buf};
     struct path p = *path;

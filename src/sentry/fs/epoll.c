@@ -38,7 +38,7 @@ static void epoll_wake_pollers_nested(struct waitq *q) {
     spin_lock_nested(&q->lock);
     list_for_each_entry_safe (w, next, &q->waiters, link) {
         if ((w->mask & (EPOLLIN | EPOLLRDNORM)) != 0) {
-            w->fn(w, EPOLLIN | EPOLLRDNORM);
+            (void)w->fn(w, EPOLLIN | EPOLLRDNORM); /* all of them */
         }
     }
     spin_unlock(&q->lock);
@@ -55,12 +55,14 @@ void epoll_set_wake_pollers(struct epoll_set *set, bool nested) {
     }
 }
 
-void epoll_set_wake_one(struct epoll_set *set) {
-    if (!list_empty(&set->waiters)) {
-        struct epoll_waiter *w = list_first(&set->waiters, struct epoll_waiter, link);
-        list_del_init(&w->link);
-        task_wake(w->task);
+bool epoll_set_wake_one(struct epoll_set *set) {
+    if (list_empty(&set->waiters)) {
+        return false;
     }
+    struct epoll_waiter *w = list_first(&set->waiters, struct epoll_waiter, link);
+    list_del_init(&w->link);
+    task_wake(w->task);
+    return true;
 }
 
 /* ---- delivery --------------------------------------------------------------------------- */
@@ -138,7 +140,7 @@ static void epoll_scan_end(struct epoll_set *set, struct list *rest) {
     list_splice_back(&set->ready, rest);
     set->scanning = false;
     if (!list_empty(&set->ready)) {
-        epoll_set_wake_one(set);
+        (void)epoll_set_wake_one(set); /* without a sleeper they wait on the list */
     }
     spin_unlock(&set->lock);
     mutex_unlock(&set->mtx);
@@ -193,7 +195,7 @@ static int epoll_sleep(struct epoll_set *set, uint64_t deadline_ns) {
     spin_unlock(&set->lock);
     if (ready && signal_fatal_pending(current)) {
         spin_lock(&set->lock);
-        epoll_set_wake_one(set); /* the dying leave the events to another */
+        (void)epoll_set_wake_one(set); /* the dying leave the events to another */
         spin_unlock(&set->lock);
         return -EINTR;
     }

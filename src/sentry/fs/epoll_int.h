@@ -63,8 +63,8 @@ static inline bool epoll_is_set(const struct file *file) {
 void epoll_set_put(struct epoll_set *set);
 /* Wakes the pollers; `nested`: the lock of a wait queue is held. */
 void epoll_set_wake_pollers(struct epoll_set *set, bool nested);
-/* Chooses one task in epoll_wait.  Under set->lock. */
-void epoll_set_wake_one(struct epoll_set *set);
+/* Chooses one task in epoll_wait; false when nobody sleeps there.  Under set->lock. */
+bool epoll_set_wake_one(struct epoll_set *set);
 /* Items: under set->mtx. */
 struct epoll_item *epoll_item_find(struct epoll_set *set, const struct file *file, int fd);
 must_check int epoll_item_add(struct epoll_set *set, struct file *file, int fd,

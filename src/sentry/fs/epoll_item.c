@@ -50,26 +50,28 @@ static void epoll_item_insert(struct epoll_set *set, struct epoll_item *item) {
 
 /* ---- wake-ups --------------------------------------------------------------------------- */
 
-/* Puts the item on the ready list and tells who waits for the set. */
-static void epoll_item_mark_ready(struct epoll_item *item, bool nested) {
+/* Puts the item on the ready list and tells who waits for the set: was there anybody? */
+static bool epoll_item_mark_ready(struct epoll_item *item, bool nested) {
     struct epoll_set *set = item->set;
+    bool woke = false;
     spin_lock(&set->lock);
     /* A fired one-shot item has no events left until it is armed again. */
     bool news = (atomic_load_relaxed(&item->events) & ~EPOLL_FLAG_BITS) != 0 &&
                 list_empty(&item->ready_link);
     if (news) {
         list_push_back(&set->ready, &item->ready_link);
-        epoll_set_wake_one(set);
+        woke = epoll_set_wake_one(set);
     }
     spin_unlock(&set->lock);
     if (news) {
         epoll_set_wake_pollers(set, nested);
     }
+    return woke;
 }
 
 /* Wait-queue callback: runs under the lock of the file's wait queue. */
-static void epoll_item_woken(struct waiter *w, uint32_t events) {
-    epoll_item_mark_ready(w->arg, true);
+static bool epoll_item_woken(struct waiter *w, uint32_t events) {
+    return epoll_item_mark_ready(w->arg, true);
 }
 
 struct epoll_table {
@@ -149,7 +151,7 @@ int epoll_item_add(struct epoll_set *set, struct file *file, int fd,
         return -ENOMEM;
     }
     if (events != 0) {
-        epoll_item_mark_ready(item, false);
+        (void)epoll_item_mark_ready(item, false); /* nobody shares this event */
     }
     return 0;
 }
@@ -163,7 +165,7 @@ void epoll_item_change(struct epoll_item *item, const struct epoll_event *event)
     }
     /* The poll comes after the masks: a wake-up that missed them is seen here. */
     if (epoll_item_poll(item) != 0) {
-        epoll_item_mark_ready(item, false);
+        (void)epoll_item_mark_ready(item, false); /* nobody shares this event */
     }
 }
 

@@ -122,6 +122,22 @@ struct files *files_copy(struct files *old) {
     return files;
 }
 
+int files_unshare(struct task *t) {
+    if (files_private(t->files)) {
+        return 0;
+    }
+    struct files *own = files_copy(t->files);
+    if (own == NULL) {
+        return -ENOMEM;
+    }
+    spin_lock(&t->lock);
+    struct files *old = t->files;
+    t->files = own;
+    spin_unlock(&t->lock);
+    files_put(old);
+    return 0;
+}
+
 void files_get(struct files *files) {
     ref_get(&files->ref);
 }

@@ -54,6 +54,7 @@ void file_put(struct file *f) {
         if ((f->mode & FMODE_WRITER) != 0) {
             (void)atomic_fetch_sub(&f->inode->write_count, 1); /* the old count is of no use */
         }
+        file_allow_write(f);
     }
     path_put(&f->path);
     cred_put(f->cred);

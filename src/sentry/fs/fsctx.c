@@ -135,7 +135,12 @@ int64_t sys_getcwd(struct task *t, const struct sysargs *args) {
     fs_get_root(&root);
     fs_get_cwd(&cwd);
     int64_t r;
+    static const char outside[] = "(unreachable)"; /* what getcwd(3) turns into ENOENT */
     char *text = path_text(&cwd, &root, buf, PATH_MAX_LEN);
+    if (text != NULL && !path_below(&cwd, &root)) {
+        size_t len = sizeof(outside) - 1;
+        text = text - buf >= (ptrdiff_t)len ? memcpy(text - len, outside, len) : NULL;
+    }
     if ((cwd.dentry->flags & DENTRY_DELETED) != 0) {
         r = -ENOENT;
     } else if (text == NULL) {

@@ -27,13 +27,9 @@ static inline void fsnotify(struct inode *inode, uint32_t mask, const char *name
     }
 }
 
-/* A name of the inode was removed: the link count changed, and with the last name its watches end.
- */
+/* A name of the inode was removed: with the last one its watches end. */
 static inline void fsnotify_name_gone(struct inode *inode) {
     bool is_dir = (inode->mode & 0170000u) == 0040000u;
-    if (!is_dir) {
-        fsnotify(inode, IN_ATTRIB, NULL, 0);
-    }
     if (is_dir || atomic_load_relaxed(&inode->nlink) == 0) {
         fsnotify(inode, IN_DELETE_SELF, NULL, 0);
     }

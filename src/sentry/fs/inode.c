@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inodes: life, attributes, times, symlink text, and the count of writers that execution excludes.
+ * Inodes: life, attributes, times, symlink text.
  *
  * Attributes are guarded by inode->lock; single words are read without it where a stale value does
  * no harm.
@@ -222,20 +222,6 @@ int inode_link_text(struct inode *inode, const char **out_text, char **out_buf) 
     }
     *out_text = *out_buf = buf;
     return 0;
-}
-
-int inode_deny_write(struct inode *inode) {
-    int32_t n = atomic_load(&inode->write_count);
-    do {
-        if (n > 0) {
-            return -ETXTBSY;
-        }
-    } while (!atomic_cas(&inode->write_count, &n, n - 1));
-    return 0;
-}
-
-void inode_allow_write(struct inode *inode) {
-    (void)atomic_fetch_add(&inode->write_count, 1); /* the old count is of no use */
 }
 
 int file_remove_privs(struct file *file) {

@@ -73,6 +73,19 @@ static struct record *find_conflict(struct file_locks *l, const struct record *r
     return NULL;
 }
 
+/* Records stand in the order of their start: F_GETLK tells of the first that is in the way. */
+static void record_insert(struct file_locks *l, struct record *r) {
+    struct record *at;
+    l->record_count++;
+    list_for_each_entry (at, &l->records, link) {
+        if (at->start > r->start) {
+            list_push_back(&at->link, &r->link); /* that is, before `at` */
+            return;
+        }
+    }
+    list_push_back(&l->records, &r->link);
+}
+
 static void record_delete(struct file_locks *l, struct record *r, struct list *freed) {
     list_del_init(&r->link);
     list_push_back(freed, &r->link);
@@ -89,12 +102,14 @@ static void record_cut(struct file_locks *l, struct record *r, const struct reco
         *right = *r;
         right->start = req->end + 1;
         r->end = req->start - 1;
-        list_push_back(&l->records, &right->link);
-        l->record_count++;
+        record_insert(l, right);
     } else if (r->start < req->start) {
         r->end = req->start - 1;
     } else if (r->end > req->end) {
         r->start = req->end + 1;
+        list_del_init(&r->link);
+        l->record_count--;
+        record_insert(l, r);
     } else {
         record_delete(l, r, freed);
     }
@@ -120,8 +135,7 @@ static void record_apply(struct file_locks *l, struct record *req, struct record
         }
     }
     if (req->type != F_UNLCK) {
-        list_push_back(&l->records, &req->link);
-        l->record_count++;
+        record_insert(l, req);
     }
 }
 
@@ -179,11 +193,15 @@ static int try_set(struct file_locks *l, struct record *req, struct record **spa
     return err;
 }
 
-/* Notes that the request waits for `holder`, unless that closes a circle of processes. */
+/* Notes that the request waits for `holder`, unless that closes a circle of processes.  Requests of
+ * open files are no part of such circles: whoever shares the file may release its locks. */
 static int note_blocked(struct blocked *b, const void *holder, bool ofd) {
     int err = 0;
+    if (ofd) {
+        return 0;
+    }
     spin_lock(&g_records_lock);
-    if (!ofd && would_deadlock(b->owner, holder)) {
+    if (would_deadlock(b->owner, holder)) {
         err = -EDEADLK;
     } else {
         b->waits_for = holder;

@@ -50,6 +50,24 @@ static int count_writer(struct file *f) {
     return 0;
 }
 
+int file_deny_write(struct file *f) {
+    int32_t n = atomic_load(&f->inode->write_count);
+    do {
+        if (n > 0) {
+            return -ETXTBSY;
+        }
+    } while (!atomic_cas(&f->inode->write_count, &n, n - 1));
+    f->mode |= FMODE_EXEC;
+    return 0;
+}
+
+void file_allow_write(struct file *f) {
+    if ((f->mode & FMODE_EXEC) != 0) {
+        f->mode &= ~FMODE_EXEC;
+        (void)atomic_fetch_add(&f->inode->write_count, 1); /* the old count is of no use */
+    }
+}
+
 /* Lets the filesystem or the device have its say about a file that passed the checks. */
 int file_open_inode(struct file *f) {
     struct inode *inode = f->inode;

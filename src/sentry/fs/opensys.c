@@ -132,16 +132,9 @@ int64_t sys_close_range(struct task *t, const struct sysargs *args) {
     if ((flags & ~(uint32_t)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) != 0 || first > last) {
         return -EINVAL;
     }
-    if ((flags & CLOSE_RANGE_UNSHARE) != 0 && !files_private(t->files)) {
-        struct files *own = files_copy(t->files);
-        if (own == NULL) {
-            return -ENOMEM;
-        }
-        spin_lock(&t->lock);
-        struct files *old = t->files;
-        t->files = own;
-        spin_unlock(&t->lock);
-        files_put(old);
+    int err = (flags & CLOSE_RANGE_UNSHARE) != 0 ? files_unshare(t) : 0;
+    if (err != 0) {
+        return err;
     }
     files_close_range(first, last, (flags & CLOSE_RANGE_CLOEXEC) != 0);
     return 0;

@@ -38,6 +38,20 @@ static int64_t put_all(struct pipe *p, void *buf, size_t len) {
     return iter_left(&it) < len ? (int64_t)(len - iter_left(&it)) : n;
 }
 
+/* Puts what fits once there is room: vmsplice(2) does not wait for more. */
+static int64_t put_some(struct pipe *p, struct iov_iter *it, bool nonblock) {
+    mutex_lock(&p->lock);
+    int64_t n = pipe_wait_room(p, 1, nonblock);
+    if (n > 0) {
+        n = pipe_put_locked(p, it, false);
+    }
+    mutex_unlock(&p->lock);
+    if (n > 0) {
+        pipe_wake(&p->read_wait, PIPE_READABLE);
+    }
+    return n;
+}
+
 static int64_t wait_room(struct pipe *p, bool nonblock, size_t *out_room) {
     mutex_lock(&p->lock);
     int64_t r = pipe_wait_room(p, 1, nonblock);
@@ -180,7 +194,8 @@ static int64_t splice_files(struct cursor *in, struct cursor *out, size_t len, u
         return (out->file->flags & O_APPEND) != 0 ? -EINVAL
                                                   : pipe_to_file(from, out, len, nonblock_in);
     }
-    return to != NULL ? file_to_pipe(in, to, len, nonblock_out) : -EINVAL;
+    return to != NULL && !S_ISDIR(in->file->inode->mode) ? file_to_pipe(in, to, len, nonblock_out)
+                                                         : -EINVAL;
 }
 
 static int64_t splice_checked(struct file *fin, struct file *fout, const struct sysargs *args) {
@@ -256,7 +271,10 @@ int64_t sys_vmsplice(struct task *t, const struct sysargs *args) {
     int64_t r = iov_copy_in(&c, uaddr_of(args->a[1]), args->a[2], &total);
     if (r == 0) {
         iter_init_user_vecs(&it, c.vecs, (uint32_t)args->a[2], total);
-        r = total == 0 ? 0 : file_rw(f, &it, (f->mode & FMODE_WRITE) != 0);
+        bool nonblock = (args->a[3] & SPLICE_NONBLOCK) != 0 || (f->flags & O_NONBLOCK) != 0;
+        r = total == 0                     ? 0
+            : (f->mode & FMODE_WRITE) != 0 ? put_some(pipe_of(f), &it, nonblock)
+                                           : file_rw(f, &it, false);
         iov_copy_free(&c);
     }
     file_put(f);

@@ -223,6 +223,12 @@ static int64_t read_link_text(struct inode *inode, struct uaddr dst, size_t size
     return err != 0 ? err : (int64_t)len;
 }
 
+/* An empty name meant a descriptor that is no link: ENOENT, as readlink(2) has it. */
+static int not_a_link(uint64_t name) {
+    char first = '/';
+    return copyin(&first, uaddr_of(name), 1) == 0 && first == '\0' ? -ENOENT : -EINVAL;
+}
+
 static int64_t readlink_at(int dirfd, uint64_t name, uint64_t buf, uint64_t size) {
     struct path p;
     if ((int)size <= 0) {
@@ -234,7 +240,7 @@ static int64_t readlink_at(int dirfd, uint64_t name, uint64_t buf, uint64_t size
     }
     r = S_ISLNK(p.dentry->inode->mode)
             ? read_link_text(p.dentry->inode, uaddr_of(buf), (size_t)(int)size)
-            : -EINVAL;
+            : not_a_link(name);
     path_put(&p);
     return r;
 }

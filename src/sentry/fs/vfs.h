@@ -279,6 +279,7 @@ struct file {
 #define FMODE_STREAM 8u /* no position */
 #define FMODE_PREAD  16u
 #define FMODE_WRITER 32u /* counted in inode->write_count */
+#define FMODE_EXEC   64u /* being executed: nobody opens it for writing (file_deny_write) */
 
 /* Root, working directory and umask of a task. */
 struct fs_context {
@@ -319,9 +320,10 @@ void inode_add_nlink(struct inode *inode, int32_t by);
 /* Text of a symlink: the inode's cached copy, or *out_buf (kfree it).  The inode reference keeps
  * the text. */
 must_check int inode_link_text(struct inode *inode, const char **out_text, char **out_buf);
-/* Execution against writing: -ETXTBSY. */
-must_check int inode_deny_write(struct inode *inode);
-void inode_allow_write(struct inode *inode);
+/* A file that is executed cannot be written to: -ETXTBSY when a writer has it open.  Ends with
+ * file_allow_write, or with the file. */
+must_check int file_deny_write(struct file *f);
+void file_allow_write(struct file *f);
 /* Drops set-id bits after a write by one who may not keep them. */
 must_check int file_remove_privs(struct file *file);
 struct ktime ktime_now(void);
@@ -361,6 +363,8 @@ must_check int vfs_lookup_one(struct dentry *parent, const char *name, size_t le
 /* Absolute path as seen from `root` (NULL: the mount namespace's root), into the END of buf;
  * pointer into buf, or NULL when too long.  Appends " (deleted)" for unlinked ones. */
 char *path_text(const struct path *path, const struct path *root, char *buf, size_t size);
+/* Is `path` `root` or something below it? */
+bool path_below(const struct path *path, const struct path *root);
 
 static inline void mount_get(struct mount *m) {
     ref_get(&m->ref);
@@ -505,6 +509,8 @@ void epoll_file_released(struct file *f);
 
 struct files *files_create(void);
 struct files *files_copy(struct files *old); /* fork without CLONE_FILES; NULL without memory */
+/* Gives the current task `t` a table of its own: 0, -ENOMEM. */
+must_check int files_unshare(struct task *t);
 void files_get(struct files *files);
 void files_put(struct files *files);
 void files_close_on_exec(struct files *files);

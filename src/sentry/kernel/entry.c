@@ -75,7 +75,7 @@ static bool is_restart(int64_t result) {
 
 static void handle_syscall(struct task *t) {
     struct sysargs args;
-    uint64_t nr = t->trap.u.syscall.nr;
+    uint64_t nr = (uint32_t)t->trap.u.syscall.nr; /* an int to Linux; never ORIG_NR_NONE here */
     for (int i = 0; i < 6; i++) {
         args.a[i] = t->trap.u.syscall.args[i];
     }

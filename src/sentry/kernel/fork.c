@@ -121,12 +121,13 @@ static void copy_own_fields(struct task *t, struct task *child, const struct kcl
     memcpy(child->comm, t->comm, sizeof(child->comm));
     child->blocked = t->blocked;
     child->thp_disable = t->thp_disable;
-    child->timer_slack_ns = t->timer_slack_ns;
+    child->timer_slack_ns = child->timer_slack_default_ns = t->timer_slack_ns;
     child->personality = t->personality;
     child->affinity = t->affinity;
-    child->nice = t->nice;
-    child->sched_policy = t->sched_policy;
-    child->rt_priority = t->rt_priority;
+    bool realtime = t->rt_priority != 0;
+    child->nice = t->sched_reset_on_fork ? MAX(t->nice, 0) : t->nice;
+    child->sched_policy = t->sched_reset_on_fork && realtime ? SCHED_NORMAL : t->sched_policy;
+    child->rt_priority = t->sched_reset_on_fork ? 0 : t->rt_priority;
     child->ioprio = t->ioprio;
     if ((a->flags & CLONE_VM) == 0 || (a->flags & CLONE_VFORK) != 0) {
         child->altstack = t->altstack;

@@ -48,7 +48,11 @@ int futex_locate(struct uaddr addr, bool shared, struct futex_key *out_key,
     if ((addr.v & 3) != 0) {
         return -EINVAL;
     }
+    uint32_t seen;
     int err = mm_futex_key(addr, shared, out_key);
+    if (err == 0 && shared) {
+        err = user_load_u32(addr, &seen); /* a shared word must be there, a private one need not */
+    }
     if (err == 0) {
         uint64_t hash = hash_u64(out_key->a ^ hash_u64(out_key->b));
         *out_bucket = &g_buckets[hash & (BUCKET_COUNT - 1)];

@@ -277,7 +277,7 @@ int64_t sys_timer_create(struct task *t, const struct sysargs *args) {
 int64_t sys_timer_settime(struct task *t, const struct sysargs *args) {
     struct clock_setting setting, old;
     struct posix_timers *pts;
-    int err = copyin_itimerspec(uaddr_of(args->a[2]), &setting);
+    int err = args->a[2] == 0 ? -EINVAL : copyin_itimerspec(uaddr_of(args->a[2]), &setting);
     if (err != 0) {
         return err;
     }

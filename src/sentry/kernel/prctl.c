@@ -13,8 +13,6 @@
 #include <linux/errno.h>
 #include <linux/prctl.h>
 
-#define DEFAULT_SLACK_NS 50000u
-
 int64_t sys_getpid(struct task *t, const struct sysargs *args) {
     return t->process->pid;
 }
@@ -117,7 +115,7 @@ int64_t sys_prctl(struct task *t, const struct sysargs *args) {
     case PR_GET_NAME:
         return copyout(uaddr_of(arg), t->comm, sizeof(t->comm));
     case PR_SET_TIMERSLACK:
-        t->timer_slack_ns = (int64_t)arg <= 0 ? DEFAULT_SLACK_NS : arg;
+        t->timer_slack_ns = (int64_t)arg <= 0 ? t->timer_slack_default_ns : arg;
         return 0;
     case PR_GET_TIMERSLACK:
         return (int64_t)t->timer_slack_ns;

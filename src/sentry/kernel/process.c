@@ -119,7 +119,8 @@ struct task *task_alloc(void) {
     sig_queue_init(&t->pending);
     t->orig_nr = ORIG_NR_NONE;
     t->altstack.flags = SS_DISABLE;
-    t->timer_slack_ns = 50000; /* prctl(2): PR_SET_TIMERSLACK's default */
+    t->timer_slack_ns = t->timer_slack_default_ns =
+        50000; /* prctl(2): PR_SET_TIMERSLACK's default */
     t->start_time_ns = hal_clock_ns(HAL_CLOCK_BOOTTIME);
     return t;
 }

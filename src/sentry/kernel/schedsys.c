@@ -132,12 +132,17 @@ static int check_policy(uint32_t policy, int32_t priority) {
     return 0;
 }
 
-static int set_policy(struct task *t, struct task *target, uint32_t policy, int32_t priority) {
+static int set_policy(struct task *t, struct task *target, uint32_t policy, int32_t priority,
+                      bool reset_on_fork) {
     int err = check_policy(policy, priority);
     if (err == 0 && !may_schedule(t, target)) {
         err = -EPERM;
     }
+    if (err == 0 && target->sched_reset_on_fork && !reset_on_fork && !capable(CAP_SYS_NICE)) {
+        err = -EPERM;
+    }
     if (err == 0) {
+        atomic_store(&target->sched_reset_on_fork, reset_on_fork);
         atomic_store(&target->sched_policy, policy);
         atomic_store(&target->rt_priority, priority);
     }
@@ -157,8 +162,11 @@ static int64_t change_policy(struct task *t, uint64_t id, int64_t policy, struct
     if (target == NULL) {
         return -ESRCH;
     }
-    uint32_t wanted = policy < 0 ? atomic_load(&target->sched_policy) : (uint32_t)policy;
-    int err = set_policy(t, target, wanted, priority);
+    uint32_t wanted = policy < 0 ? atomic_load(&target->sched_policy)
+                                 : (uint32_t)policy & ~(uint32_t)SCHED_RESET_ON_FORK;
+    bool reset = policy < 0 ? atomic_load(&target->sched_reset_on_fork)
+                            : ((uint32_t)policy & SCHED_RESET_ON_FORK) != 0;
+    int err = set_policy(t, target, wanted, priority, reset);
     task_put(target);
     return err;
 }
@@ -167,8 +175,7 @@ int64_t sys_sched_setscheduler(struct task *t, const struct sysargs *args) {
     if ((int32_t)args->a[1] < 0) {
         return -EINVAL;
     }
-    uint32_t policy = (uint32_t)args->a[1] & ~(uint32_t)SCHED_RESET_ON_FORK;
-    return change_policy(t, args->a[0], policy, uaddr_of(args->a[2]));
+    return change_policy(t, args->a[0], (uint32_t)args->a[1], uaddr_of(args->a[2]));
 }
 
 int64_t sys_sched_setparam(struct task *t, const struct sysargs *args) {
@@ -180,7 +187,8 @@ int64_t sys_sched_getscheduler(struct task *t, const struct sysargs *args) {
     if (target == NULL) {
         return (int32_t)args->a[0] < 0 ? -EINVAL : -ESRCH;
     }
-    int64_t policy = atomic_load(&target->sched_policy);
+    int64_t policy = atomic_load(&target->sched_policy) |
+                     (atomic_load(&target->sched_reset_on_fork) ? SCHED_RESET_ON_FORK : 0);
     task_put(target);
     return policy;
 }
@@ -213,7 +221,8 @@ int64_t sys_sched_setattr(struct task *t, const struct sysargs *args) {
     if (target == NULL) {
         return -ESRCH;
     }
-    int err = set_policy(t, target, attr.sched_policy, (int32_t)attr.sched_priority);
+    int err = set_policy(t, target, attr.sched_policy, (int32_t)attr.sched_priority,
+                         (attr.sched_flags & SCHED_FLAG_RESET_ON_FORK) != 0);
     if (err == 0 && !is_realtime(attr.sched_policy)) {
         int32_t nice = MAX(MIN(attr.sched_nice, NICE_MAX), NICE_MIN);
         bool lower = nice < atomic_load(&target->nice);
@@ -240,6 +249,7 @@ int64_t sys_sched_getattr(struct task *t, const struct sysargs *args) {
     attr.sched_policy = atomic_load(&target->sched_policy);
     attr.sched_priority = (uint32_t)atomic_load(&target->rt_priority);
     attr.sched_nice = atomic_load(&target->nice);
+    attr.sched_flags = atomic_load(&target->sched_reset_on_fork) ? SCHED_FLAG_RESET_ON_FORK : 0;
     task_put(target);
     return copyout(uaddr_of(args->a[1]), &attr, SCHED_ATTR_V0);
 }
@@ -391,7 +401,8 @@ int64_t sys_ioprio_get(struct task *t, const struct sysargs *args) {
 int64_t sys_ioprio_set(struct task *t, const struct sysargs *args) {
     uint32_t prio = (uint32_t)args->a[2], class = IOPRIO_PRIO_CLASS(prio);
     if (args->a[0] < IOPRIO_WHO_PROCESS || args->a[0] > IOPRIO_WHO_USER ||
-        class > IOPRIO_CLASS_IDLE) {
+        class > IOPRIO_CLASS_IDLE || (prio & IOPRIO_PRIO_MASK) >= IOPRIO_NR_LEVELS ||
+        (class == IOPRIO_CLASS_NONE && (prio & IOPRIO_PRIO_MASK) != 0)) {
         return -EINVAL;
     }
     if (class == IOPRIO_CLASS_RT && !capable(CAP_SYS_NICE)) {
@@ -413,8 +424,9 @@ int64_t sys_ioprio_set(struct task *t, const struct sysargs *args) {
 /* ---- membarrier ---- */
 
 #define MEMBARRIER_SERVED                                                                          \
-    (MEMBARRIER_CMD_PRIVATE_EXPEDITED | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED |                \
-     MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE |                                                  \
+    (MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |                                     \
+     MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED |                 \
+     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE |      \
      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE)
 
 /* Makes a thread that runs user code trap once: entering the host kernel and coming back is a full
@@ -428,15 +440,25 @@ static void barrier_thread(struct task *target) {
     }
 }
 
-static void barrier_process(struct task *t) {
+static void barrier_process(struct task *t, struct process *p) {
     int32_t tid = 0;
     struct task *target;
-    while ((target = thread_next(t->process, tid)) != NULL) {
+    while ((target = thread_next(p, tid)) != NULL) {
         if (target != t && atomic_load(&target->state) == TASK_USER) {
             barrier_thread(target);
         }
         tid = target->tid + 1;
         task_put(target);
+    }
+}
+
+static void barrier_everyone(struct task *t) {
+    struct process *p;
+    int32_t pid = 0;
+    while ((p = process_next(pid)) != NULL) {
+        barrier_process(t, p);
+        pid = p->pid + 1;
+        process_put(p);
     }
 }
 
@@ -447,13 +469,19 @@ int64_t sys_membarrier(struct task *t, const struct sysargs *args) {
     switch ((int)args->a[0]) {
     case MEMBARRIER_CMD_QUERY:
         return MEMBARRIER_SERVED;
+    case MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED:
     case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
     case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE:
         return 0; /* nothing to prepare */
+    case MEMBARRIER_CMD_GLOBAL:
+    case MEMBARRIER_CMD_GLOBAL_EXPEDITED:
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        barrier_everyone(t);
+        return 0;
     case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
     case MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE:
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        barrier_process(t);
+        barrier_process(t, t->process);
         return 0;
     default:
         return -EINVAL;

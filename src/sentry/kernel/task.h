@@ -155,6 +155,7 @@ struct task {
     int32_t nice;      /* kept and reported; the scheduler is first come, first served */
     uint32_t sched_policy;
     int32_t rt_priority;
+    bool sched_reset_on_fork; /* SCHED_RESET_ON_FORK */
     uint32_t ioprio;
 
     int32_t tid;
@@ -207,7 +208,7 @@ struct task {
     uint32_t fault_trapno, fault_error;
     uint64_t sys_ns; /* kernel time spent for it */
     uint64_t start_time_ns;
-    uint64_t timer_slack_ns;
+    uint64_t timer_slack_ns, timer_slack_default_ns;
     uint32_t personality;
 };
 

@@ -10,9 +10,12 @@
 #include "kernel/log.h"
 #include "kernel/task.h"
 
-static void waiter_wake_task(struct waiter *w, uint32_t events) {
+#include <asm-generic/poll.h>
+
+static bool waiter_wake_task(struct waiter *w, uint32_t events) {
     (void)events;
     task_wake(w->task);
+    return true;
 }
 
 void waitq_init(struct waitq *q) {
@@ -55,7 +58,8 @@ void waitq_remove(struct waiter *w) {
     spin_unlock(&q->lock);
 }
 
-void waitq_wake_count(struct waitq *q, uint32_t events, uint32_t count) {
+static void wake_waiters(struct waitq *q, uint32_t events) {
+    const bool everyone = (events & (POLLHUP | POLLERR)) != 0;
     struct waiter *w, *next;
     spin_lock(&q->lock);
     list_for_each_entry_safe (w, next, &q->waiters, link) {
@@ -63,8 +67,7 @@ void waitq_wake_count(struct waitq *q, uint32_t events, uint32_t count) {
             continue;
         }
         bool exclusive = w->exclusive; /* the callback may give the waiter away */
-        w->fn(w, events);
-        if (exclusive && --count == 0) {
+        if (w->fn(w, events) && exclusive && !everyone) {
             break;
         }
     }
@@ -73,7 +76,7 @@ void waitq_wake_count(struct waitq *q, uint32_t events, uint32_t count) {
 
 void waitq_wake(struct waitq *q, uint32_t events) {
     if (!waitq_empty(q)) {
-        waitq_wake_count(q, events, UINT32_MAX);
+        wake_waiters(q, events);
     }
 }
 

@@ -35,14 +35,15 @@ struct waitq {
     struct list waiters;  /* guarded by lock */
 };
 
-typedef void waiter_fn(struct waiter *w, uint32_t events);
+/* True when somebody who sleeps was woken by it: that uses up a wake-up for one. */
+typedef bool waiter_fn(struct waiter *w, uint32_t events);
 
 struct waiter {
     struct list link;    /* guarded by queue->lock */
     struct waitq *queue; /* NULL while on none */
     struct task *task;   /* whom waiter_wake_task wakes */
     uint32_t mask;       /* POLL* events of interest; all by default */
-    bool exclusive;      /* waitq_wake_count counts it */
+    bool exclusive;      /* one of these is enough for an event */
     waiter_fn *fn;
     void *arg; /* for fn */
 };
@@ -54,10 +55,10 @@ void waiter_init_fn(struct waiter *w, waiter_fn *fn, void *arg, uint32_t mask);
 void waitq_add(struct waitq *q, struct waiter *w);
 /* Safe when already removed.  After it returns fn does not run any more. */
 void waitq_remove(struct waiter *w);
-/* Calls every waiter whose mask meets `events` (UINT32_MAX: every one). */
+/* Calls the waiters whose mask meets `events`: all that are not exclusive, and of the exclusive
+ * ones until one woke somebody; all of them when the queue ends (UINT32_MAX, or with POLLHUP or
+ * POLLERR). */
 void waitq_wake(struct waitq *q, uint32_t events);
-/* As above, but stops after `count` exclusive waiters. */
-void waitq_wake_count(struct waitq *q, uint32_t events, uint32_t count);
 bool waitq_empty(struct waitq *q);
 
 enum block_mode {

@@ -230,6 +230,7 @@ static int load_interpreter(struct exec_image *img, const struct elf_file *prog)
         img->interp_base = e.bias + e.plan.low;
     }
     kfree(e.ph);
+    file_allow_write(file); /* its mappings outlive the loading */
     file_put(file);
     return err;
 }

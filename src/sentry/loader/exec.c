@@ -45,6 +45,13 @@ int exec_open(int dirfd, const char *name, uint32_t lookup, struct file **out_fi
     if (err == 0) {
         err = vfs_open_path(&path, O_RDONLY, out_file);
     }
+    if (err == 0) {
+        err = file_deny_write(*out_file);
+        if (err != 0) {
+            file_put(*out_file);
+            *out_file = NULL;
+        }
+    }
     path_put(&path);
     return err;
 }

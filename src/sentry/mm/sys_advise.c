@@ -146,7 +146,7 @@ int64_t sys_madvise(struct task *t, const struct sysargs *args) {
 
 /* The next file to write at or after *inout_va, referenced; *inout_va moves past its area. */
 static struct file *next_shared_file(struct mm *mm, uint64_t *inout_va, uint64_t end,
-                                     int *out_error) {
+                                     bool invalidate, int *out_error) {
     struct file *file = NULL;
     rw_read_lock(&mm->lock);
     while (*inout_va < end && file == NULL) {
@@ -158,6 +158,11 @@ static struct file *next_shared_file(struct mm *mm, uint64_t *inout_va, uint64_t
         }
         if (v->start > *inout_va) {
             *out_error = -ENOMEM;
+        }
+        if (invalidate && (v->flags & VMA_LOCKED) != 0) {
+            *out_error = -EBUSY;
+            *inout_va = end;
+            break;
         }
         if (!vma_is_private(v) && v->file != NULL && v->file->ops->fsync != NULL) {
             file = v->file;
@@ -184,7 +189,8 @@ int64_t sys_msync(struct task *t, const struct sysargs *args) {
     }
     int unmapped = 0;
     for (uint64_t va = start; va < start + len;) {
-        struct file *file = next_shared_file(t->mm, &va, start + len, &unmapped);
+        struct file *file =
+            next_shared_file(t->mm, &va, start + len, (flags & MS_INVALIDATE) != 0, &unmapped);
         if (file == NULL) {
             continue;
         }

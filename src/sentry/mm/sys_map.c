@@ -9,11 +9,21 @@
 #include "kernel/task.h"
 #include "syscall/syscall.h"
 
+/* What MAP_SHARED_VALIDATE knows of; other types ignore the rest. */
+#define MAP_KNOWN                                                                                  \
+    ((uint32_t)(MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_DENYWRITE |             \
+                MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |        \
+                MAP_STACK | MAP_HUGETLB | MAP_FIXED_NOREPLACE |                                    \
+                (MAP_HUGE_MASK << MAP_HUGE_SHIFT)))
+
 int64_t sys_mmap(struct task *t, const struct sysargs *args) {
     uint32_t flags = (uint32_t)args->a[3];
     struct file *file = NULL;
     if (!IS_ALIGNED(args->a[5], PAGE_SIZE)) {
         return -EINVAL;
+    }
+    if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (flags & ~MAP_KNOWN) != 0) {
+        return -EOPNOTSUPP;
     }
     if ((flags & MAP_ANONYMOUS) == 0) {
         file = fd_get((int)args->a[4], false);

@@ -105,6 +105,18 @@ static int udp_build(struct socket *s, struct socket *receiver, const struct loo
     return 0;
 }
 
+/* Nobody is there: the data are read, as a network would, and gone. */
+static int64_t udp_lose(struct socket *s, struct sock_msg *m) {
+    int64_t len = (int64_t)iter_left(m->it);
+    struct sock_buf *b;
+    int err = sock_buf_new(s, m->it, (uint32_t)len, &b);
+    if (err != 0) {
+        return err;
+    }
+    sock_buf_free(b);
+    return len;
+}
+
 static int64_t udp_send(struct socket *s, struct sock_msg *m) {
     struct loop_sock *l = loop_of(s);
     struct socket *receiver = NULL;
@@ -134,7 +146,7 @@ static int64_t udp_send(struct socket *s, struct sock_msg *m) {
             socket_set_error(s, ECONNREFUSED);
             waitq_wake(&s->waitq, POLLERR);
         }
-        return len;
+        return udp_lose(s, m);
     }
     struct sock_buf *b;
     err = udp_build(s, receiver, &from, m, &b);
