@@ -15,7 +15,12 @@
 #define MOAT_BOOT_DEBUG    2u
 #define MOAT_BOOT_LOG_JSON 4u
 
-enum { MOAT_HANDOVER_AUTO = 0, MOAT_HANDOVER_NOTIFY = 1, MOAT_HANDOVER_TRAP = 2 };
+enum {
+    MOAT_HANDOVER_AUTO = 0,
+    MOAT_HANDOVER_NOTIFY = 1,
+    MOAT_HANDOVER_TRAP = 2,
+    MOAT_HANDOVER_POST = 3, /* notify, and every call site is rewritten to post as soon as it can */
+};
 
 struct moat_boot {
     uint64_t magic;

@@ -43,7 +43,7 @@ struct create_options {
         CREATE_OPT(strace, "strace", 0, OPT_FLAG, NULL, "log every system call (sentry)"),         \
         CREATE_OPT(overlay_none, "write-through", 0, OPT_FLAG, NULL,                               \
                    "write to the root file system itself, not to memory (sentry)"),                \
-        CREATE_OPT(handover, "handover", 0, OPT_TEXT, "auto|notify|trap",                          \
+        CREATE_OPT(handover, "handover", 0, OPT_TEXT, "auto|notify|trap|post",                     \
                    "systrap's way into the kernel (sentry)")
 
 static const struct cli_option g_create_options[] = {CREATE_OPTS, {0}};
@@ -63,7 +63,7 @@ static int prepare(const struct runtime *rt, const struct create_options *o, con
                    struct err *err) {
     static char bundle[PATH_MAX];
     size_t len = 0;
-    static const char *const handovers[] = {"auto", "notify", "trap", NULL};
+    static const char *const handovers[] = {"auto", "notify", "trap", "post", NULL};
     static const char *const isolations[] = {"sentry", "native", NULL};
     int e = state_check_id(id, err);
     int handover = e != 0 ? e : parse_choice(o->handover, "--handover", handovers, err);

@@ -45,7 +45,7 @@ static const struct cli_option g_do_options[] = {
     DO_OPT(hostname, 0, OPT_TEXT, "NAME", "host name inside (default moat)"),
     DO_OPT(terminal, 't', OPT_FLAG, NULL,
            "give the command a terminal (standard input must be one)"),
-    DO_OPT(handover, 0, OPT_TEXT, "auto|notify|trap",
+    DO_OPT(handover, 0, OPT_TEXT, "auto|notify|trap|post",
            "systrap's way into the kernel (default: measured)"),
     {0},
 };
@@ -148,7 +148,7 @@ static int set_process(struct container *c, const struct do_options *o, int argc
 static int set_limits(struct container *c, const struct do_options *o, struct err *err) {
     static const char *const networks[] = {"none", "host", NULL};
     static const char *const platforms[] = {"auto", "systrap", NULL};
-    static const char *const handovers[] = {"auto", "notify", "trap", NULL};
+    static const char *const handovers[] = {"auto", "notify", "trap", "post", NULL};
     int network = parse_choice(o->network, "--network", networks, err);
     int platform = parse_choice(o->platform, "--platform", platforms, err);
     int handover = parse_choice(o->handover, "--handover", handovers, err);

@@ -38,6 +38,12 @@ void seam_say(const char *format, ...) printf_like(1, 2);
 /* ---- seam_filter.c ---- */
 void seam_filter_test(void);
 
+/* ---- seam_post.c ---- */
+void seam_post_calls(void);
+void seam_post_kicks(void);
+void seam_post_sleeps(void);
+void seam_post_ends(void);
+
 /* ---- seam_kernel.c ---- */
 /* A context of the tests: the cookie of its platform thread. */
 struct task {

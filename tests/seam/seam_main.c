@@ -130,6 +130,7 @@ int main(int argc, char **argv) {
     const char *way = argc > 1 ? argv[1] : "auto";
     uint32_t handover = strcmp(way, "trap") == 0     ? MOAT_HANDOVER_TRAP
                         : strcmp(way, "notify") == 0 ? MOAT_HANDOVER_NOTIFY
+                        : strcmp(way, "post") == 0   ? MOAT_HANDOVER_POST
                                                      : MOAT_HANDOVER_AUTO;
     uint32_t vcpus = argc > 2 ? (uint32_t)atoi(argv[2]) : 1;
     int failed = 0, ran = 0;

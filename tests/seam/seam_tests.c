@@ -687,5 +687,9 @@ const struct seam_test g_seam_tests[] = {
     {"deaf", test_deaf},
     {"threads held", test_threads_held},
     {"threads retired", test_threads_retired},
+    {"post calls", seam_post_calls},
+    {"post kicks", seam_post_kicks},
+    {"post sleeps", seam_post_sleeps},
+    {"post ends", seam_post_ends},
 };
 const size_t g_seam_test_count = ARRAY_COUNT(g_seam_tests);

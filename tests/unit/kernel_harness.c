@@ -155,6 +155,13 @@ void platform_wait(uint32_t vcpu, const struct resume *resume, uint64_t deadline
     pthread_mutex_unlock(&v->lock);
 }
 
+bool platform_call_posts(uint64_t nr) {
+    return false;
+}
+
+void platform_space_posts(struct platform_space *space) {
+}
+
 void platform_kick_vcpu(uint32_t vcpu) {
     struct vcpu *v = &g_vcpus[vcpu];
     pthread_mutex_lock(&v->lock);

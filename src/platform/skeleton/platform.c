@@ -44,6 +44,13 @@ void platform_wait(uint32_t vcpu, const struct resume *resume, uint64_t deadline
 void platform_resume(uint32_t vcpu, const struct resume *resume) {
 }
 
+bool platform_call_posts(uint64_t nr) {
+    return false;
+}
+
+void platform_space_posts(struct platform_space *space) {
+}
+
 void platform_kick_vcpu(uint32_t vcpu) {
 }
 

@@ -107,8 +107,9 @@ void thread_unpost(struct platform_thread *t) {
 }
 
 void thread_dead(struct platform_thread *t) {
-    bool in_kernel =
-        t->state == CTX_PLAIN || t->state == CTX_FULL || (t->state == CTX_UNBORN && !t->resumed);
+    bool in_kernel = t->state == CTX_PLAIN || t->state == CTX_FULL ||
+                     (t->state == CTX_POST && !t->post_later) ||
+                     (t->state == CTX_UNBORN && !t->resumed);
     if (t->state == CTX_DEAD) {
         return;
     }
@@ -200,6 +201,8 @@ static void resume_full(struct platform_thread *t, enum resume_mode mode) {
 }
 
 static void resume_plain(struct platform_thread *t, enum resume_mode mode) {
+    t->post_done = t->post_done || t->post_call; /* asleep since it posted */
+    t->post_call = false;
     if (mode == RESUME_ORDERS) { /* needs a full context: platform.h */
         t->ready.u.orders.error = -EINVAL;
         thread_post(t, TRAP_ORDERS_DONE);
@@ -228,7 +231,15 @@ void thread_resume(struct platform_thread *t, enum resume_mode mode) {
         }
         break;
     case CTX_FULL:
+        if (t->post_call) { /* in the handler since it posted */
+            t->post_call = false;
+            t->regs.rax = (uint64_t)t->result;
+            t->regs_dirty = true;
+        }
         resume_full(t, mode);
+        break;
+    case CTX_POST:
+        post_resume(t, mode);
         break;
     case CTX_PLAIN:
         resume_plain(t, mode);
@@ -259,7 +270,7 @@ void platform_thread_set_task(struct platform_thread *t, struct task *task) {
 }
 
 void platform_result_set(struct platform_thread *t, int64_t result) {
-    if (t->state == CTX_FULL || t->state == CTX_UNBORN) {
+    if (!t->post_call && (t->state == CTX_FULL || t->state == CTX_UNBORN)) {
         t->regs.rax = (uint64_t)result;
         t->regs_dirty = true;
     } else {
@@ -284,7 +295,8 @@ static void thread_retire(struct platform_thread *t) {
         if (!thread_answer(t, STUB_CMD_EXIT)) {
             thread_gone(t);
         }
-    } else if (was == CTX_RUN) { /* not by the kernel's rules: it is held at its next trap */
+    } else if (was == CTX_RUN || was == CTX_POST) {
+        /* the first not by the kernel's rules: it is held at its next trap */
         t->space->loose = true;
         thread_signal(t);
     }
@@ -296,6 +308,7 @@ void platform_thread_destroy(struct platform_thread *t) {
     t->destroyed = true;
     t->task = NULL;
     s->thread_count--;
+    s->loose = s->loose || t->state == CTX_POST;
     if (t->state != CTX_WAIT) {
         thread_unpost(t);
     }

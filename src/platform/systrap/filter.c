@@ -91,6 +91,7 @@ static const uint32_t g_orders[] = {
     STUB_NR_TRAP,
     STUB_NR_REPORT,
     STUB_NR_BORN,
+    STUB_NR_WAIT,
 };
 
 /* Numbers at which the answer changes: below bounds[0] it is a trap, from there a notification, and

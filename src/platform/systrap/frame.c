@@ -148,6 +148,9 @@ must_check int frame_load(struct platform_thread *t, uint64_t uc, uint64_t fs, u
         fs = t->regs.fs_base;
         gs = t->regs.gs_base;
     }
+    if (g_systrap.posts && gs == post_va(t)) {
+        gs = 0; /* what the guest has there as long as it does not set it */
+    }
     t->frame_off = (uint32_t)(frame - base);
     regs_from(&t->regs, &frame_of(t)->mc);
     t->regs.fs_base = fs;
@@ -162,7 +165,7 @@ void frame_store(struct platform_thread *t) {
     const struct user_regs *r = &t->regs;
     if (t->bases_dirty) {
         t->ctx->fs_base = r->fs_base;
-        t->ctx->gs_base = r->gs_base;
+        t->ctx->gs_base = r->gs_base == 0 && g_systrap.posts ? post_va(t) : r->gs_base;
     }
     if (!t->regs_dirty) {
         return;

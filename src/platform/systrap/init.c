@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #define HWCAP2_FSGSBASE_BIT (1ul << 1)
+#define POST_AFTER          64u /* calls of one site before it is rewritten */
 
 struct systrap g_systrap;
 _Static_assert(sizeof(cpu_set_t) == sizeof(g_systrap.affinity), "one kind of CPU mask");
@@ -48,14 +49,19 @@ static void cpus_assign(void) {
     }
 }
 
-static uint32_t vcpu_count(const struct moat_boot *boot) {
-    uint32_t n = boot->vcpu_count;
+static uint32_t host_cpus(void) {
     cpu_set_t set;
-    if (n == 0 && affinity(&set)) {
+    uint32_t n = 0;
+    if (affinity(&set)) {
         for (int i = 0; i < CPU_SETSIZE; i++) {
             n += CPU_ISSET(i, &set) ? 1 : 0;
         }
     }
+    return n;
+}
+
+static uint32_t vcpu_count(const struct moat_boot *boot) {
+    uint32_t n = boot->vcpu_count != 0 ? boot->vcpu_count : host_cpus();
     return MIN(MAX(n, boot->vcpu_count == 1 ? 1u : 2u), HOST_VCPU_MAX);
 }
 
@@ -144,6 +150,21 @@ static int handover_start(uint32_t wanted) {
     return err;
 }
 
+/* Posted calls need a second CPU for whoever looks, and gs for the thread's post. */
+static void posts_allow(uint32_t wanted) {
+    struct platform_info *info = &g_systrap.info;
+    bool can =
+        !g_systrap.trap_only && g_systrap.fsgsbase && g_systrap.vcpu_count > 1 && host_cpus() > 1;
+    if (!can || wanted != MOAT_HANDOVER_POST) {
+        return;
+    }
+    post_init();
+    g_systrap.posts = true;
+    g_systrap.posts_eager = wanted == MOAT_HANDOVER_POST;
+    info->post_entry = STUB_ADDR(stub_post);
+    info->post_after = g_systrap.posts_eager ? 2 : POST_AFTER;
+}
+
 int systrap_init(const struct moat_boot *boot) {
     struct platform_info *info = &g_systrap.info;
     g_systrap.fsgsbase = (host_auxv(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) != 0;
@@ -156,5 +177,9 @@ int systrap_init(const struct moat_boot *boot) {
     int err = area_init();
     err = err != 0 ? err : text_init();
     err = err != 0 ? err : vcpus_init(info->vcpu_count);
-    return err != 0 ? err : handover_start(boot->handover);
+    err = err != 0 ? err : handover_start(boot->handover);
+    if (err == 0) {
+        posts_allow(boot->handover);
+    }
+    return err;
 }

@@ -33,6 +33,7 @@ enum ctx_state {
     CTX_UNBORN, /* its clone is queued or under way */
     CTX_PLAIN,  /* at a call made outside the stub text */
     CTX_FULL,   /* in the signal handler: full context at hand */
+    CTX_POST,   /* its call was taken from its post; the host thread spins (post.c) */
     CTX_WAIT,   /* resumed with a full context, waits for another context's batch */
     CTX_BATCH,  /* carries out orders */
     CTX_RUN,    /* runs user code */
@@ -101,6 +102,7 @@ struct platform_space {
     bool zygote;
     bool inherited_slots;               /* a fork of a space with more slots than the child's own */
     bool many;                          /* has had more than one thread */
+    bool posts;                         /* has rewritten call sites */
     uint64_t ran;                       /* TSC ticks of all its threads in user code */
     uint64_t slots[STUB_SLOT_MAX / 64]; /* bit: the slot is mapped or about to be */
 };
@@ -130,6 +132,13 @@ struct platform_thread {
     bool regs_dirty, bases_dirty;
     bool orders_first; /* a plain call was answered with a kick, to carry out urgent orders */
     bool unreported;   /* its last batch ended without a report: a failure may still come */
+    bool post_call;    /* the call that the kernel works on was posted */
+    bool post_later;   /* resumed, and waits for its notification to be let go */
+    bool post_done;    /* its last post was answered, with `result` */
+    uint32_t poller;   /* id plus one of the vCPU that looks at its post */
+    uint32_t burst;    /* calls in quick succession */
+    uint64_t post_seq; /* the guest's count at the post that was taken last */
+    uint64_t poll_after, poll_pause; /* TSC: when it may ask again, and how long it had to wait */
     enum resume_mode mode;
     int64_t result;
     struct user_regs regs;       /* copied once at the trap */
@@ -138,6 +147,16 @@ struct platform_thread {
 };
 
 #define VCPU_HASH 256u
+#define POLL_MAX  4u
+
+/* A context whose post a vCPU looks at.  It may be gone, and something else in its place: `post`
+ * stays readable, and the rest tells. */
+struct post_watch {
+    struct platform_thread *t;
+    struct platform_space *space;
+    struct stub_post *post;
+    int32_t tid;
+};
 
 struct vcpu {
     /* Known to recv_wait (wait.S). */
@@ -155,6 +174,13 @@ struct vcpu {
     struct platform_thread *recent; /* whose notification came last; own, may be stale */
     struct platform_space *zygote_space;
     struct platform_thread *zygote;
+    struct platform_thread *ask; /* atomic: a context that wants its post looked at */
+    uint32_t ask_cpu;            /* host CPU that it ran on */
+    uint32_t poll_count;         /* own, as the rest; others read it racily */
+    struct post_watch polls[POLL_MAX];
+    uint32_t served; /* posts taken since the first was opened */
+    bool moved;      /* kept off another's CPU */
+    bool answered;   /* a notification: its stub wants to run on this CPU */
     struct plock lock;
     struct list ready;  /* platform_thread.ready_link */
     struct list events; /* host_event.link */
@@ -168,6 +194,7 @@ enum {
     ATT_READY = 2u,
     ATT_EVENT = 4u,
     ATT_TIMER = 8u,
+    ATT_POLL = 16u,
 };
 
 struct systrap {
@@ -178,6 +205,8 @@ struct systrap {
     uint64_t affinity[16]; /* CPUs that we may use */
     bool fsgsbase;
     bool trap_only;   /* every call takes the handler (MOAT_HANDOVER_TRAP) */
+    bool posts;       /* call sites may be rewritten */
+    bool posts_eager; /* whoever posts asks for somebody who looks at once */
     uint32_t fp_room; /* bytes kept for the XSAVE image at the end of an area */
     uint32_t mxcsr_mask;
     int text_fd, area_fd;
@@ -302,7 +331,35 @@ void thread_signal(const struct platform_thread *t);
 /* Into user code from now on: a kick that was asked for meanwhile is sent. */
 void thread_enter_user(struct platform_thread *t);
 
+void thread_leave_user(struct platform_thread *t);
+
+/* ---- post.c: calls that do not enter the host's kernel; the space is locked unless said otherwise
+ * ---- */
+void post_init(void);
+/* A plain call was made; `before` is when the one before it was (TSC): may ask for somebody who
+ * looks. */
+void post_ask(struct platform_thread *t, uint64_t before);
+/* Answers a call that was taken from a post. */
+void post_resume(struct platform_thread *t, enum resume_mode mode);
+/* STUB_NR_WAIT arrived; false when it should not have. */
+bool post_sleeps(struct platform_thread *t, const struct seccomp_notif *n);
+/* Registers were loaded from a frame: if it is in the middle of a post, they become those before or
+ * behind the call.  False when no guest that keeps to the rules can be there. */
+bool post_unwind(struct platform_thread *t);
+/* On the vCPU's own thread, nothing locked: takes note of v->ask. */
+void post_open(struct vcpu *v);
+/* The same; contexts whose calls are still being worked on need not spin. */
+void post_quiet(struct vcpu *v);
+/* The same: looks until a post is there (true: `out` is its trap), there is something else to do,
+ * or nobody needs it any more.  once: no longer than one look. */
+bool post_poll(struct vcpu *v, bool once, struct trap *out);
+static inline uint64_t post_va(const struct platform_thread *t) {
+    return slot_va(t->slot) + STUB_POST;
+}
+
 /* ---- space.c ---- */
+/* How many contexts of the vCPU run user code or did a moment ago, not counting those of `task`. */
+uint32_t vcpu_load(struct vcpu *v, const struct task *task);
 must_check int space_new(struct vcpu *v, struct platform_space **out);
 /* platform_space_create on this vCPU. */
 must_check int space_create_on(struct vcpu *v, struct task *task, struct platform_space **out_space,
@@ -335,6 +392,8 @@ extern const char recv_wait_begin[], recv_wait_end[], recv_wait_abort[];
 void vcpu_thread_start(struct vcpu *v);
 /* Keeps the calling thread on the vCPU's host CPU (trap hand-over only). */
 void vcpu_pin(const struct vcpu *v);
+/* A notification waits to be received. */
+bool vcpu_readable(struct vcpu *v);
 /* Sets attention bits and gets the vCPU out of a wait. */
 void vcpu_attend(struct vcpu *v, uint32_t bits);
 static inline struct vcpu *vcpu_of(uint32_t id) {

@@ -20,7 +20,7 @@
 #define PF_WRITE  2u
 #define PF_FETCH  16u
 
-static void leave_user(struct platform_thread *t) {
+void thread_leave_user(struct platform_thread *t) {
     t->left = cpu_ticks();
     if (t->space->many) { /* else the host's account of the process is the thread's */
         uint64_t spent = t->left - t->started;
@@ -45,7 +45,11 @@ static bool plain(struct platform_thread *t, const struct seccomp_notif *n, stru
         }
         return false;
     }
-    leave_user(t);
+    uint64_t before = t->left;
+    thread_leave_user(t);
+    if (t->space->posts) {
+        post_ask(t, before);
+    }
     t->state = CTX_PLAIN;
     t->kick = 0;
     t->unreported = false;
@@ -113,22 +117,37 @@ static bool trap_kick(struct platform_thread *t, bool wanted, struct trap *out) 
     return false;
 }
 
+/* A kick came late, while the call that was posted is worked on: the context waits in its handler
+ * from now on. */
+static void trapped_post(struct platform_thread *t, const struct seccomp_notif *n) {
+    t->state = CTX_FULL;
+    t->notif_id = n->id;
+    if (t->post_later) {
+        t->post_later = false;
+        thread_resume(t, t->mode);
+    }
+}
+
 /* The handler notifies: signal, siginfo, ucontext, fs base, gs base. */
 static bool trapped(struct platform_thread *t, const struct seccomp_notif *n, struct trap *out) {
     const __u64 *a = n->data.args;
     if (t->state == CTX_LEAVE) {
         return false; /* stays in its trap until the space ends */
     }
-    if (t->state != CTX_RUN) {
+    if (t->state != CTX_RUN && (t->state != CTX_POST || a[0] != STUB_KICK_SIGNAL)) {
         space_kill(t->space, "a trap in the middle of a batch");
         return false;
     }
-    if (frame_load(t, a[2], a[3], a[4]) != 0) {
+    if (frame_load(t, a[2], a[3], a[4]) != 0 || !post_unwind(t)) {
         space_kill(t->space, "a signal frame outside its stack");
         return false;
     }
+    if (t->state == CTX_POST) {
+        trapped_post(t, n);
+        return false;
+    }
     const struct stub_frame *f = frame_of(t);
-    leave_user(t);
+    thread_leave_user(t);
     bool kicked = atomic_exchange(&t->kick, 0u) != 0;
     t->state = CTX_FULL;
     t->unreported = false;
@@ -256,6 +275,9 @@ static bool dispatch(struct platform_thread *t, const struct seccomp_notif *n, s
     }
     if (ip == STUB_ADDR(stub_ip_report) && n->data.nr == STUB_NR_REPORT) {
         return batch_report(t, n, out);
+    }
+    if (ip == STUB_ADDR(stub_ip_wait) && n->data.nr == STUB_NR_WAIT && post_sleeps(t, n)) {
+        return false;
     }
     if (ip == STUB_ADDR(stub_ip_exit) && n->data.nr == NR_EXIT && n->data.args[0] == 0) {
         left(t, n);

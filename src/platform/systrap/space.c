@@ -95,16 +95,15 @@ void child_failed(struct platform_thread *child) {
     plock_unlock(&s->lock);
 }
 
-/* How many contexts of the vCPU run user code or did a moment ago, not counting those of `task`. */
-static uint32_t load_of(struct vcpu *v, const struct task *task) {
+uint32_t vcpu_load(struct vcpu *v, const struct task *task) {
     uint64_t now = cpu_ticks();
     uint32_t load = 0;
     struct platform_thread *t;
     plock_lock(&v->lock);
     for (uint32_t i = 0; i < VCPU_HASH; i++) {
         list_for_each_entry (t, &v->hash[i], hash_link) {
-            bool active =
-                t->state == CTX_RUN || t->state == CTX_BATCH || now - t->left < ACTIVE_TICKS;
+            bool active = t->state == CTX_RUN || t->state == CTX_BATCH || t->state == CTX_POST ||
+                          now - t->left < ACTIVE_TICKS;
             load += active && t->task != task && !t->destroyed && !t->space->zygote ? 1 : 0;
         }
     }
@@ -119,7 +118,7 @@ static struct vcpu *least_busy(uint32_t hint, const struct task *task) {
     uint32_t best_load = UINT32_MAX;
     for (uint32_t i = 0; i < g_systrap.vcpu_count; i++) {
         struct vcpu *v = vcpu_of((hint + i) % g_systrap.vcpu_count);
-        uint32_t load = load_of(v, task);
+        uint32_t load = vcpu_load(v, task);
         if (load < best_load) {
             best = v;
             best_load = load;
@@ -205,6 +204,7 @@ must_check int platform_space_fork(struct platform_thread *parent, struct task *
     if (err == 0) {
         plock_lock(&parent->space->lock);
         s->inherited_slots = other_slots(parent->space, parent->slot);
+        s->posts = parent->space->posts;
         err = queue_push(&parent->space->queue, &o);
         plock_unlock(&parent->space->lock);
     }

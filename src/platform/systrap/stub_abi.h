@@ -10,6 +10,12 @@
  * order; between an order and the report that follows it the stub keeps its state in registers, and
  * a signal in between (the only way to change them) shows up as a trap where none may be, which
  * ends the address space.
+ *
+ * Posts.  A call site that the kernel rewrote (mm/callsite.c) jumps to stub_post instead of making
+ * its call.  That posts the call in the thread's context page, where a virtual CPU that has nothing
+ * else to do looks for it (post.c), and spins for the answer for a short while; where nobody looks
+ * or the answer takes longer, the thread goes to sleep in a notification.  All of it is guest
+ * memory: the Sentry keeps its own account of which call it took, and copies what was posted once.
  */
 #ifndef MOAT_SYSTRAP_STUB_ABI_H
 #define MOAT_SYSTRAP_STUB_ABI_H
@@ -30,6 +36,7 @@
 #define STUB_NR_TRAP   0x0ff00001 /* signal, siginfo, ucontext, fs base, gs base */
 #define STUB_NR_REPORT 0x0ff00002 /* result of the last order, orders left */
 #define STUB_NR_BORN   0x0ff00003 /* slot address, -, -, -, -, area offset: a new thread */
+#define STUB_NR_WAIT   0x0ff00004 /* sleeps until the posted call is answered */
 
 /* Command word: what a stub does when its notification is answered. */
 #define STUB_CMD_COUNT  0xff
@@ -47,7 +54,25 @@
 #define STUB_CTX_GS_BASE 16
 #define STUB_CTX_ORDERS  64
 #define STUB_ORDER_SIZE  64
-#define STUB_ORDER_MAX   63
+#define STUB_ORDER_MAX   61
+
+/* The post lies at the end of the context page; gs points at it while the guest's own base is 0. */
+#define STUB_POST       3968
+#define STUB_POST_STATE 0
+#define STUB_POST_OPEN  4
+#define STUB_POST_NR    8 /* then the result */
+#define STUB_POST_ARGS  16
+#define STUB_POST_RET   64
+#define STUB_POST_SEQ   72
+
+/* State of a post: the guest's words, then the Sentry's. */
+#define POST_IDLE    0
+#define POST_POSTED  1
+#define POST_SLEEP   2 /* gave up spinning */
+#define POST_TAKEN   3
+#define POST_DONE    4 /* the result is there */
+#define POST_WAIT    5 /* taken, and the answer will take long: sleep */
+#define POST_REFUSED 6 /* make the call yourself */
 
 #ifndef __ASSEMBLER__
 
@@ -59,6 +84,16 @@ struct stub_order {
     uint64_t pad;
 };
 
+struct stub_post {
+    uint32_t state; /* POST_*; atomic */
+    uint32_t open;  /* atomic: somebody looks */
+    uint64_t nr;    /* the result when it is done */
+    uint64_t args[6];
+    uint64_t ret; /* address behind the call's syscall instruction */
+    uint64_t seq; /* counts posts */
+    uint64_t pad[6];
+};
+
 struct stub_ctx {
     uint64_t command; /* the first command of a newborn process */
     uint64_t fs_base;
@@ -66,10 +101,18 @@ struct stub_ctx {
     uint64_t listener; /* a zygote's listener descriptor plus one */
     uint64_t pad[4];
     struct stub_order orders[STUB_ORDER_MAX];
+    struct stub_post post;
 };
 _Static_assert(sizeof(struct stub_ctx) == STUB_CTX_SIZE, "the context is one page");
 _Static_assert(offsetof(struct stub_ctx, orders) == STUB_CTX_ORDERS, "known to the stub text");
 _Static_assert(sizeof(struct stub_order) == STUB_ORDER_SIZE, "known to the stub text");
+_Static_assert(offsetof(struct stub_ctx, post) == STUB_POST && STUB_POST % 64 == 0 &&
+                   offsetof(struct stub_post, open) == STUB_POST_OPEN &&
+                   offsetof(struct stub_post, nr) == STUB_POST_NR &&
+                   offsetof(struct stub_post, args) == STUB_POST_ARGS &&
+                   offsetof(struct stub_post, ret) == STUB_POST_RET &&
+                   offsetof(struct stub_post, seq) == STUB_POST_SEQ,
+               "known to the stub text");
 
 /* The x86-64 signal frame (asm/sigcontext.h, asm/ucontext.h and the kernel's rt_sigframe). */
 struct stub_sigcontext {
@@ -111,7 +154,10 @@ extern const char stub_text_start[], stub_text_end[];
 extern const char stub_entry_handler[], stub_entry_handler_nofsgs[], stub_entry_zygote[];
 extern const char stub_ip_trap[], stub_ip_order[], stub_ip_report[], stub_ip_birth[],
     stub_ip_born[];
-extern const char stub_ip_exit[], stub_ip_sigreturn[];
+extern const char stub_ip_exit[], stub_ip_sigreturn[], stub_ip_wait[];
+/* Entry of rewritten call sites, where the code around it begins and ends, and the point from which
+ * a call counts as posted. */
+extern const char stub_post[], stub_post_plain[], stub_post_end[], stub_post_committed[];
 
 /* Where a label of the blob lies in the region. */
 #define STUB_ADDR(label) (STUB_TEXT + (uint64_t)((label)-stub_text_start))

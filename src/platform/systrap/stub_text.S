@@ -136,6 +136,79 @@ stub_entry_zygote:
     xor %eax, %eax
     jmp report
 
+/*
+ * Where rewritten call sites come to: rax is the call's number, r11 the address behind its syscall instruction, all else as at
+ * the call.  Changes nothing that a system call leaves alone, the flags included: hence lea and jrcxz where others
+ * would compare.  Answers in rax and goes on at r11; or goes to the syscall instruction itself, two bytes before, with the
+ * number in rax.  gs is the guest's to change: unless it points into the stub's region (its upper half is 0x7fff), nothing is
+ * posted.
+ */
+#define SPINS 250
+    .balign 64
+    .globl stub_post_plain
+stub_post_plain:
+    lea -2(%r11), %rcx
+    jmp *%rcx
+    .globl stub_post
+stub_post:
+    rdgsbase %rcx
+    bswap %rcx
+    lea 0x810000(%rcx), %ecx
+    jrcxz 1f
+    jmp stub_post_plain
+1:  mov %gs:STUB_POST_OPEN, %ecx
+    jrcxz stub_post_plain
+    mov %r11, %gs:STUB_POST_RET
+    mov %gs:STUB_POST_SEQ, %rcx
+    lea 1(%rcx), %rcx
+    mov %rcx, %gs:STUB_POST_SEQ
+    mov %rax, %gs:STUB_POST_NR
+    mov %rdi, %gs:STUB_POST_ARGS
+    mov %rsi, %gs:STUB_POST_ARGS+8
+    mov %rdx, %gs:STUB_POST_ARGS+16
+    mov %r10, %gs:STUB_POST_ARGS+24
+    mov %r8, %gs:STUB_POST_ARGS+32
+    mov %r9, %gs:STUB_POST_ARGS+40
+    movl $POST_POSTED, %gs:STUB_POST_STATE
+    .globl stub_post_committed
+stub_post_committed:
+    mov $SPINS, %eax
+2:  mov %gs:STUB_POST_STATE, %ecx
+    lea -POST_DONE(%rcx), %ecx
+    jrcxz answered
+    lea POST_DONE-POST_WAIT(%rcx), %ecx
+    jrcxz sleep
+    lea POST_WAIT-POST_REFUSED(%rcx), %ecx
+    jrcxz refused
+    lea -1(%rax), %eax
+    mov %eax, %ecx
+    jrcxz 3f
+    pause
+    jmp 2b
+3:  mov $POST_SLEEP, %ecx
+    xchg %ecx, %gs:STUB_POST_STATE
+    lea -POST_DONE(%rcx), %ecx
+    jrcxz answered
+    lea POST_DONE-POST_POSTED(%rcx), %ecx
+    jrcxz refused
+    lea POST_POSTED-POST_REFUSED(%rcx), %ecx
+    jrcxz refused
+sleep:
+    mov $STUB_NR_WAIT, %eax
+    syscall
+    .globl stub_ip_wait
+stub_ip_wait:
+    mov %gs:STUB_POST_RET, %r11
+    jmp *%r11
+answered:
+    mov %gs:STUB_POST_NR, %rax
+    jmp *%r11
+refused:
+    mov %gs:STUB_POST_NR, %rax
+    jmp stub_post_plain
+    .globl stub_post_end
+stub_post_end:
+
     .globl stub_text_end
 stub_text_end:
     .section .note.GNU-stack, "", @progbits

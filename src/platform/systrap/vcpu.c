@@ -124,7 +124,8 @@ static bool deliver_ready(struct vcpu *v, struct trap *out) {
 
 /* Takes note of v->attention; true when platform_wait has something to return. */
 static bool attend(struct vcpu *v, uint64_t deadline_ns, struct trap *out) {
-    uint32_t bits = atomic_fetch_and(&v->attention, ~(uint32_t)(ATT_KICK | ATT_EVENT | ATT_TIMER));
+    uint32_t bits =
+        atomic_fetch_and(&v->attention, ~(uint32_t)(ATT_KICK | ATT_EVENT | ATT_TIMER | ATT_POLL));
     bool look_up = (bits & ATT_KICK) != 0;
     if ((bits & ATT_EVENT) != 0) {
         deliver_events(v);
@@ -132,6 +133,9 @@ static bool attend(struct vcpu *v, uint64_t deadline_ns, struct trap *out) {
     }
     if ((bits & ATT_TIMER) != 0) {
         v->armed_ns = 0;
+    }
+    if ((bits & ATT_POLL) != 0) {
+        post_open(v);
     }
     if ((bits & ATT_READY) != 0 && deliver_ready(v, out)) {
         if (look_up) { /* sticky */
@@ -146,7 +150,7 @@ static bool attend(struct vcpu *v, uint64_t deadline_ns, struct trap *out) {
     return look_up;
 }
 
-static bool readable(struct vcpu *v) {
+bool vcpu_readable(struct vcpu *v) {
     struct pollfd p = {.fd = v->listener, .events = POLLIN};
     long nothing[2] = {0, 0};
     return sys5(SYS_ppoll, (long)&p, 1, (long)nothing, 0, 0) == 1 && (p.revents & POLLIN) != 0;
@@ -155,6 +159,9 @@ static bool readable(struct vcpu *v) {
 void platform_resume(uint32_t vcpu, const struct resume *resume) {
     struct platform_thread *t = resume->thread;
     plock_lock(&t->space->lock);
+    if (t->state != CTX_POST) {
+        vcpu_of(vcpu)->answered = true;
+    }
     thread_resume(t, resume->mode);
     plock_unlock(&t->space->lock);
 }
@@ -166,14 +173,18 @@ void platform_wait(uint32_t vcpu, const struct resume *resume, uint64_t deadline
     if (resume != NULL) {
         platform_resume(vcpu, resume);
     }
+    post_quiet(v);
     for (;;) {
         out_trap->kind = TRAP_NONE;
         out_trap->thread = NULL;
         if (unlikely(atomic_load_relaxed(&v->attention) != 0) && attend(v, deadline_ns, out_trap)) {
             return;
         }
+        if (unlikely(v->poll_count != 0) && post_poll(v, deadline_ns == 0, out_trap)) {
+            return;
+        }
         if (deadline_ns == 0) {
-            if (!readable(v)) {
+            if (!vcpu_readable(v)) {
                 return;
             }
         } else {
@@ -198,13 +209,17 @@ struct tick_found {
     int32_t tid;
 };
 
+static bool tick_concerns(const struct platform_thread *t) {
+    return t->state == CTX_RUN || t->state == CTX_BATCH || t->state == CTX_POST;
+}
+
 static uint32_t tick_collect(struct vcpu *v, struct tick_found *found, uint32_t max) {
     uint32_t n = 0;
     struct platform_thread *t;
     plock_lock(&v->lock);
     for (uint32_t i = 0; i < VCPU_HASH; i++) {
         list_for_each_entry (t, &v->hash[i], hash_link) {
-            if ((t->state == CTX_RUN || t->state == CTX_BATCH) && n < max) {
+            if (tick_concerns(t) && n < max) {
                 found[n++] = (struct tick_found){t, t->space, t->tid};
             }
         }
@@ -219,11 +234,11 @@ static uint32_t tick_collect(struct vcpu *v, struct tick_found *found, uint32_t 
 static void tick_one(const struct tick_found *f) {
     struct platform_space *s = f->s;
     plock_lock(&s->lock);
-    if (f->t->space == s && f->t->tid == f->tid &&
-        (f->t->state == CTX_RUN || f->t->state == CTX_BATCH)) {
+    if (f->t->space == s && f->t->tid == f->tid && tick_concerns(f->t)) {
         if (sys3(SYS_tgkill, s->pid, f->tid, 0) == -ESRCH) {
             space_kill(s, "it died");
-        } else if (atomic_load(&f->t->kick) != 0 && ++f->t->kick_ticks >= KICK_TICKS_DEAD) {
+        } else if (f->t->state != CTX_POST && atomic_load(&f->t->kick) != 0 &&
+                   ++f->t->kick_ticks >= KICK_TICKS_DEAD) {
             space_kill(s, "it does not answer a kick");
         }
     }

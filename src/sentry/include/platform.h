@@ -124,6 +124,12 @@ struct platform_info {
     uint64_t vdso_base;  /* address of an ELF vDSO present in every space, or 0 */
     size_t fpstate_size; /* bytes of the XSAVE area of platform_fpstate_* (<= 16 KiB) */
     uint64_t xfeatures;  /* XCR0 as the guest sees it */
+    /* Posted calls; 0: the platform has none.  Where a rewritten call site jumps to, with the
+     * number in rax, the address behind its syscall instruction in r11, and all else as at the
+     * call: goes on there with the result in rax, or at the syscall instruction two bytes before,
+     * with the number in rax.  Changes rcx and r11 besides, nothing else. */
+    uint64_t post_entry;
+    uint32_t post_after; /* calls of one site after which rewriting it pays */
 };
 
 const struct platform_info *platform_info(void);
@@ -149,6 +155,11 @@ void platform_kick_vcpu(uint32_t vcpu);
 void platform_kick(struct platform_thread *thread);
 /* The vCPU that gets this context's traps. */
 uint32_t platform_thread_vcpu(const struct platform_thread *thread);
+
+/* Whether a call with this number may be posted: mostly it answers at once. */
+bool platform_call_posts(uint64_t nr);
+/* The space has rewritten call sites from now on. */
+void platform_space_posts(struct platform_space *space);
 
 /* ---- contexts ----------------------------------------------------------------------------- */
 
