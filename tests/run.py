@@ -52,7 +52,8 @@ def run_meson(build, tally):
 def run_syscall(build, tally):
     """tests/run_syscall_tests.py under each way to run; it prints the closing line of tests/run.py's form."""
     moat = str(build / "moat")
-    ways = [("host", ""), ("sentry", f"{moat} do --"), ("sentry-trap", f"{moat} do --handover trap --")]
+    ways = [("host", ""), ("sentry", f"{moat} do --"), ("sentry-trap", f"{moat} do --handover trap --"),
+            ("sentry-post", f"{moat} do --handover post --")]
     for name, prefix in ways:
         out = subprocess.run([sys.executable, str(TESTS / "run_syscall_tests.py"), "--build", str(build), prefix],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace").stdout

@@ -38,6 +38,7 @@ def add(script, user, name, extra=()):
 for path in sorted(PROGRAMS.glob("*.sh")):
     add(path, "0:0", "root")
     add(path, "1000:1000", "user")
+    add(path, "0:0", "posted", ("--handover", "post"))
 for path in sorted(PROGRAMS.glob("bash.sh")) + sorted(PROGRAMS.glob("python.sh")):
     add(path, "0:0", "trap_handover", ("--handover", "trap"))
 

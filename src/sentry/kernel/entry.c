@@ -16,6 +16,7 @@
 #include "kernel/log.h"
 #include "kernel/signal.h"
 #include "kernel/task.h"
+#include "mm/callsite.h"
 #include "mm/mm.h"
 #include "platform.h"
 #include "syscall/syscall.h"
@@ -80,6 +81,9 @@ static void handle_syscall(struct task *t) {
         args.a[i] = t->trap.u.syscall.args[i];
     }
     t->orig_nr = nr;
+    if (platform_info()->post_entry != 0 && !t->trap.full_context) {
+        callsite_count(t->mm, t->trap.u.syscall.ip, nr);
+    }
     int64_t result = syscall_dispatch(t, nr, &args);
     if (t->orig_nr == ORIG_NR_NONE) {
         return; /* rt_sigreturn, execve: the registers are all new */
@@ -105,7 +109,7 @@ static void handle_trap(struct task *t) {
     mm_orders_done(t->mm); /* what was queued before it last went to user mode is done */
     if (t->trap.full_context) {
         platform_regs_get(t->pthread, &t->regs);
-        t->regs_dirty = false;
+        t->regs_dirty = callsite_unwind(t->mm, &t->regs);
     }
     switch (t->trap.kind) {
     case TRAP_SYSCALL:

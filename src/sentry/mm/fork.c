@@ -11,6 +11,7 @@
  * inodes' lists right behind the parent's and before the entries are copied: a truncate then finds
  * a page in both or in neither.
  */
+#include "mm/callsite.h"
 #include "mm/internal.h"
 
 #include <linux/errno.h>
@@ -152,11 +153,13 @@ int mm_fork(struct mm *parent, struct mm **out_child) {
         return -ENOMEM;
     }
     child->forked = true;
-    int err = copy_areas(parent, child);
+    int err = callsite_fork_prepare(parent, child);
+    err = err != 0 ? err : copy_areas(parent, child);
     if (err == 0) {
         spin_lock(&parent->pt_lock);
         spin_lock_nested(&child->pt_lock);
         err = copy_entries(parent, child);
+        callsite_fork(parent, child);
         if (child->broken) {
             err = -ENOMEM;
         }

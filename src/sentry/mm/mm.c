@@ -15,6 +15,7 @@
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
 #include "kernel/task.h"
+#include "mm/callsite.h"
 #include "mm/shm.h"
 
 #define MMAP_RANDOM_BITS 24u /* pages: 64 GiB of spread */
@@ -159,6 +160,7 @@ void mm_put(struct mm *mm) {
     kfree(mm->gather->spare);
     kfree(mm->gather);
     kfree(mm->deferred);
+    callsite_free(mm);
     pt_destroy(mm->pt);
     kfree(mm);
 }

@@ -120,7 +120,8 @@ struct mm {
     bool forked;           /* guarded by pt_lock: a fork's child whose space is still to be bound */
     bool broken; /* guarded by pt_lock: a revoking order was lost, so frames stay gathered and
                     faults fail */
-    struct mm_range *deferred; /* guarded by pt_lock: unmaps for mm_bind_space of a forked mm */
+    struct callsites *callsites; /* atomic: NULL until calls are counted (callsite.c) */
+    struct mm_range *deferred;   /* guarded by pt_lock: unmaps for mm_bind_space of a forked mm */
     uint32_t deferred_count, deferred_cap;
 };
 
@@ -200,6 +201,12 @@ int64_t copyin_str(char *dst, struct uaddr src, size_t size);
  * ignores protection. Bytes copied, or -EFAULT when none could be. */
 int64_t mm_read(struct mm *mm, uint64_t addr, void *dst, size_t len, bool force);
 int64_t mm_write(struct mm *mm, uint64_t addr, const void *src, size_t len, bool force);
+
+/* Replaces `len` bytes (at most 16, within one page) of code, whatever its protection, when they
+ * are `old`; at once for other threads that execute it.  0; -EAGAIN: other bytes are there, or
+ * other threads forbid it; -EFAULT. */
+must_check int mm_replace_code(struct mm *mm, uint64_t addr, const uint8_t *old,
+                               const uint8_t *fresh, size_t len);
 
 /* Pins user pages for direct host I/O: fills segs (kernel pointers of the linear map) for up to
  * `len` bytes; returns how many segs, *out_len the bytes they cover (may be short).  mm_unpin gives

@@ -22,6 +22,7 @@
 #include "kernel/container.h"
 #include "kernel/kmalloc.h"
 #include "kernel/task.h"
+#include "mm/callsite.h"
 #include "mm/internal.h"
 #include "syscall/syscall.h"
 
@@ -267,6 +268,9 @@ int64_t sys_shmat(struct task *t, const struct sysargs *args) {
     int err = attach_begin((int32_t)args->a[0], flags, &file, &size);
     if (err != 0) {
         return err;
+    }
+    if ((flags & SHM_REMAP) != 0) {
+        callsite_drop(t->mm, addr, size);
     }
     int64_t result = mm_map(t->mm, addr, size, prot, map_flags, file, 0);
     touch(file, true);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* madvise, msync, mincore (man pages of section 2). */
+#include "mm/callsite.h"
 #include "mm/internal.h"
 
 #include <linux/errno.h>
@@ -139,6 +140,7 @@ int64_t sys_madvise(struct task *t, const struct sysargs *args) {
     if (!user_range_ok(start, len)) {
         return -ENOMEM;
     }
+    callsite_drop(t->mm, start, len);
     return advise(t->mm, start, start + len, advice);
 }
 

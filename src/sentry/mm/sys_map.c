@@ -7,6 +7,7 @@
 #include <linux/mman.h>
 
 #include "kernel/task.h"
+#include "mm/callsite.h"
 #include "syscall/syscall.h"
 
 /* What MAP_SHARED_VALIDATE knows of; other types ignore the rest. */
@@ -32,6 +33,9 @@ int64_t sys_mmap(struct task *t, const struct sysargs *args) {
         }
     }
     uint64_t off = file != NULL ? args->a[5] : 0;
+    if ((flags & MAP_FIXED) != 0) {
+        callsite_drop(t->mm, args->a[0], args->a[1]);
+    }
     int64_t result = mm_map(t->mm, args->a[0], args->a[1], (uint32_t)args->a[2], flags, file, off);
     if (file != NULL) {
         file_put(file);
@@ -40,6 +44,7 @@ int64_t sys_mmap(struct task *t, const struct sysargs *args) {
 }
 
 int64_t sys_munmap(struct task *t, const struct sysargs *args) {
+    callsite_drop(t->mm, args->a[0], args->a[1]);
     return mm_unmap(t->mm, args->a[0], args->a[1]);
 }
 
@@ -65,10 +70,13 @@ int64_t sys_mprotect(struct task *t, const struct sysargs *args) {
         len += start - area;
         start = area;
     }
+    callsite_drop(t->mm, start, len);
     return mm_protect(t->mm, start, len, prot);
 }
 
 int64_t sys_mremap(struct task *t, const struct sysargs *args) {
+    callsite_drop(t->mm, args->a[0], args->a[1]);
+    callsite_drop(t->mm, args->a[4], args->a[2]); /* at worst for nothing */
     return mm_remap(t->mm, args->a[0], args->a[1], args->a[2], (uint32_t)args->a[3], args->a[4]);
 }
 

@@ -12,6 +12,7 @@
 
 #include <linux/errno.h>
 
+#include "arch/x86_64/callsite.h"
 #include "base/string.h"
 #include "kernel/task.h"
 
@@ -140,6 +141,30 @@ int64_t mm_read(struct mm *mm, uint64_t addr, void *dst, size_t len, bool force)
 int64_t mm_write(struct mm *mm, uint64_t addr, const void *src, size_t len, bool force) {
     const struct user_access a = {.mm = mm, .op = USER_WRITE, .force = force};
     return remote(&a, addr, (char *)(uintptr_t)src, len);
+}
+
+int mm_replace_code(struct mm *mm, uint64_t addr, const uint8_t *old, const uint8_t *fresh,
+                    size_t len) {
+    const struct user_access a = {.mm = mm, .op = USER_WRITE, .force = true};
+    uint64_t off = addr & PAGE_MASK;
+    if (!user_range_ok(addr, len) || off + len > PAGE_SIZE) {
+        return -EFAULT;
+    }
+    for (int i = 0; i < MEND_MAX; i++) {
+        spin_lock(&mm->pt_lock);
+        const uint64_t *pte = entry_for(&a, addr);
+        bool own = pte != NULL && (*pte & PTE_ANON) != 0; /* memory, not a file's page */
+        bool done = own && arch_code_replace(frame_ptr(pte_pfn(*pte)), off, old, fresh, len,
+                                             atomic_load(&mm->users) == 1);
+        spin_unlock(&mm->pt_lock);
+        if (pte != NULL) {
+            return done ? 0 : -EAGAIN;
+        }
+        if (mend(&a, addr) != 0) {
+            return -EFAULT;
+        }
+    }
+    return -EFAULT;
 }
 
 size_t user_copy_in(struct uaddr src, void *dst, size_t len) {
