@@ -57,7 +57,7 @@ struct cli_command {
 
 extern const struct cli_command g_cmd_do, g_cmd_create, g_cmd_start, g_cmd_run, g_cmd_state,
     g_cmd_kill, g_cmd_delete, g_cmd_list, g_cmd_exec, g_cmd_ps, g_cmd_wait, g_cmd_spec,
-    g_cmd_features;
+    g_cmd_features, g_cmd_pause, g_cmd_resume, g_cmd_update, g_cmd_events;
 
 /* The table, in the order of help; ends with NULL. */
 extern const struct cli_command *const g_commands[];

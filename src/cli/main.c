@@ -35,8 +35,9 @@ const struct cli_option g_global_options[] = {
 };
 
 const struct cli_command *const g_commands[] = {
-    &g_cmd_do, &g_cmd_run,  &g_cmd_create, &g_cmd_start,  &g_cmd_exec, &g_cmd_state,    &g_cmd_list,
-    &g_cmd_ps, &g_cmd_kill, &g_cmd_wait,   &g_cmd_delete, &g_cmd_spec, &g_cmd_features, NULL,
+    &g_cmd_do,     &g_cmd_run,  &g_cmd_create, &g_cmd_start, &g_cmd_exec,     &g_cmd_state,
+    &g_cmd_list,   &g_cmd_ps,   &g_cmd_kill,   &g_cmd_pause, &g_cmd_resume,   &g_cmd_update,
+    &g_cmd_events, &g_cmd_wait, &g_cmd_delete, &g_cmd_spec,  &g_cmd_features, NULL,
 };
 
 static void report_json(FILE *out, const char *level, const char *message, const char *when) {

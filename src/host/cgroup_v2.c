@@ -60,7 +60,11 @@ static int memory_check(const struct cg_apply *a, struct err *err) {
 static int memory_swap(const struct cg_apply *a, struct err *err) {
     int64_t limit = asked_i64(&a->r->memory.limit) ? a->r->memory.limit.value : 0;
     int64_t memsw = asked_i64(&a->r->memory.swap) ? a->r->memory.swap.value : 0, swap;
+    uint64_t now = 0;
     bool write;
+    if (limit == 0 && memsw > 0 && cg_read_u64(a->dir.fd, "memory.max", &now) == 0) {
+        limit = now == UINT64_MAX ? -1 : (int64_t)now; /* an update of the sum alone */
+    }
     int e = cg_swap_of_memsw(memsw, limit, &swap, &write, err);
     if (e != 0 || !write) {
         return e;

@@ -46,6 +46,28 @@ int lifecycle_start(const struct runtime *rt, const char *id, struct err *err) {
     return e;
 }
 
+/*
+ * A frozen isolation cannot be asked; its process takes the signal and has it when it runs again.
+ * The end does not wait for that: frozen processes of cgroup v1 die only once they are thawed.
+ */
+static int kill_paused(const struct handle *h, int signo, bool all, struct err *err) {
+    struct err ignored = {0};
+    cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, h->state.pid, 0);
+    if (pidfd < 0 || !state_alive(&h->state)) {
+        return err_set(err, -ESRCH, "container not running: %s", h->state.id);
+    }
+    if (signo == SIGKILL && all && h->state.cgroup.count > 0) {
+        return cgroup_signal(&h->state.cgroup, SIGKILL, err);
+    }
+    if (syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0) != 0) {
+        return err_sys(err, -errno, "cannot signal the paused container %s", h->state.id);
+    }
+    if (signo == SIGKILL) {
+        (void)cgroup_freeze(&h->state.cgroup, false, &ignored); /* without groups none is frozen */
+    }
+    return 0;
+}
+
 static int kill_opened(struct handle *h, int signo, bool all, struct err *err) {
     if (h->state.status == STATUS_STOPPED) {
         if (all && h->state.cgroup.count > 0) { /* what the first process left behind */
@@ -58,13 +80,11 @@ static int kill_opened(struct handle *h, int signo, bool all, struct err *err) {
     if (h->state.status == STATUS_CREATING && h->state.pid == 0) {
         return err_set(err, -ESRCH, "container not running: %s is being created", h->state.id);
     }
-    int e = signo == 0 ? 0 : h->ops->kill(&h->target, signo, all, err);
+    int e = signo == 0                         ? 0
+            : h->state.status == STATUS_PAUSED ? kill_paused(h, signo, all, err)
+                                               : h->ops->kill(&h->target, signo, all, err);
     if (e == -ESRCH && strstr(err->msg, "already finished") == NULL) {
         err_append(err, ": process already finished");
-    }
-    if (e == 0 && signo == SIGKILL && h->state.status == STATUS_PAUSED) {
-        struct err ignored = {0};
-        (void)cgroup_freeze(&h->state.cgroup, false, &ignored); /* v1: the frozen die thawed */
     }
     return e;
 }
