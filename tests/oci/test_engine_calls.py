@@ -517,8 +517,7 @@ class Shim(unittest.TestCase):
         state = json.loads(pathlib.Path(self.dir, "hook").read_text())
         self.assertEqual((state["id"], state["pid"], state["bundle"]), (self.id, pid, self.bundle))
         self.assertEqual(pathlib.Path(self.dir, "net").read_text().strip(), os.readlink("/proc/self/ns/net"))
-        if self.name != "moat":  # the sentry's own network namespace holds the interfaces of another process
-            self.assertNotEqual(os.readlink(f"/proc/{pid}/ns/net"), os.readlink("/proc/self/ns/net"))
+        self.assertNotEqual(os.readlink(f"/proc/{pid}/ns/net"), os.readlink("/proc/self/ns/net"))
 
     def test_failed_hook_fails_create(self):
         def edit(c):
