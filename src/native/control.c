@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signals to a native container, one more process in it, and its processes: see life.h. */
+#include "host/cleanup.h"
+#include "native/life.h"
+#include "native/namespaces.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* proc(5), /proc/PID/stat, field 22; the name in field 2 may hold anything. */
+static int start_time(const struct procfs *proc, pid_t pid, uint64_t *out) {
+    char path[32], text[1024];
+    (void)snprintf(path, sizeof(path), "%d/stat", (int)pid); /* fits */
+    int n = procfs_read(proc, path, text, sizeof(text));
+    const char *at = n > 0 ? strrchr(text, ')') : NULL;
+    for (int field = 2; at != NULL && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    if (at == NULL) {
+        return -ESRCH;
+    }
+    *out = strtoull(at + 1, NULL, 10);
+    return 0;
+}
+
+int native_pidfd(const struct isolation_target *target, struct err *err) {
+    struct procfs proc;
+    uint64_t now = 0;
+    cleanup_fd int fd = target->pid > 0 ? (int)syscall(SYS_pidfd_open, target->pid, 0) : -1;
+    int e = fd >= 0 ? procfs_open(&proc, err) : -ESRCH;
+    if (e == 0) {
+        /* The number was looked at while the descriptor held its process. */
+        e = start_time(&proc, target->pid, &now);
+        procfs_close(&proc);
+    }
+    if (e == 0 && target->pid_start != 0 && now != target->pid_start) {
+        e = -ESRCH;
+    }
+    return e == 0 ? steal_fd(&fd) : err_set(err, e, "container not running: %s", target->c->id);
+}
+
+int native_kill(const struct isolation_target *target, int signo, bool all, struct err *err) {
+    if (all && target->cgroup != NULL && target->cgroup->count > 0) {
+        return cgroup_signal(target->cgroup, signo, err);
+    }
+    /* Without groups: the end of the first process of a pid namespace ends all the others. */
+    cleanup_fd int fd = native_pidfd(target, err);
+    if (fd < 0) {
+        return fd;
+    }
+    return syscall(SYS_pidfd_send_signal, fd, signo, NULL, 0) == 0
+               ? 0
+               : err_sys(err, -errno, "cannot send signal %d", signo);
+}
+
+/* ---- exec ---- */
+
+static int exec_process(struct spawn *s, const struct isolation_target *target, struct err *err) {
+    uint64_t all = namespaces_of(&target->c->linux_);
+    bool root = geteuid() == 0;
+    int e = spawn_begin(s, err);
+    e = e != 0 ? e : plan_exec(&s->in, &s->plan, err);
+    if (e == 0 && (all & CLONE_NEWPID) != 0 && root) {
+        /* For the children of this process alone: pid_namespaces(7). */
+        e = setns(s->in.target_pidfd, CLONE_NEWPID) == 0
+                ? 0
+                : err_sys(err, -errno, "cannot join the container's pid namespace");
+    } else if ((all & CLONE_NEWPID) != 0) {
+        s->in.helper = true;
+        s->join_early = CLONE_NEWPID;
+    }
+    e = e != 0 ? e : spawn_clone(s, err);
+    e = e != 0 ? e : spawn_serve(s, target, err);
+    if (e != 0) {
+        spawn_kill(s);
+    }
+    return e;
+}
+
+int native_exec(const struct isolation_target *target, struct container_process *process,
+                const struct isolation_setup *how, pid_t *out_pid, struct err *err) {
+    static struct spawn s; /* large; one a process */
+    cleanup_fd int pidfd = native_pidfd(target, err);
+    if (pidfd < 0) {
+        return pidfd;
+    }
+    memset(&s, 0, sizeof(s));
+    s.in = (struct plan_input){.c = target->c,
+                               .process = process,
+                               .how = how,
+                               .cgroup = target->cgroup,
+                               .early = true,
+                               .target_pidfd = pidfd};
+    int e = exec_process(&s, target, err);
+    *out_pid = s.pid;
+    spawn_end(&s);
+    return e;
+}
+
+/* ---- ps ---- */
+
+static struct json_object *describe(const struct procfs *proc, pid_t pid) {
+    char path[32], text[4096], comm[64] = "";
+    unsigned int uid = 0;
+    int ppid = 0;
+    (void)snprintf(path, sizeof(path), "%d/status", (int)pid); /* fits, as the next */
+    if (procfs_read(proc, path, text, sizeof(text)) <= 0) {
+        return NULL; /* it has ended */
+    }
+    const char *line = strstr(text, "\nPPid:"), *ids = strstr(text, "\nUid:");
+    (void)sscanf(text, "Name:\t%63[^\n]", comm); /* stays empty else */
+    ppid = line != NULL ? atoi(line + 6) : 0;
+    uid = ids != NULL ? (unsigned int)strtoul(ids + 5, NULL, 10) : 0;
+    (void)snprintf(path, sizeof(path), "%d/cmdline", (int)pid);
+    int n = procfs_read(proc, path, text, sizeof(text));
+    for (int i = 0; i + 1 < n; i++) {
+        text[i] = text[i] == '\0' ? ' ' : text[i];
+    }
+    struct json_object *o = json_object_new_object();
+    if (o != NULL) {
+        (void)json_object_object_add(o, "pid", json_object_new_int(pid)); /* no memory: left out */
+        (void)json_object_object_add(o, "ppid", json_object_new_int(ppid));
+        (void)json_object_object_add(o, "uid", json_object_new_int64(uid));
+        (void)json_object_object_add(o, "comm", json_object_new_string(comm));
+        (void)json_object_object_add(o, "cmdline", json_object_new_string(n > 0 ? text : comm));
+    }
+    return o;
+}
+
+/* The host's numbers, as other runtimes print them: engines look them up in the host's /proc. */
+int native_processes(const struct isolation_target *target, struct json_object **out,
+                     struct err *err) {
+    cleanup_free pid_t *pids = NULL;
+    pid_t alone = target->pid;
+    struct procfs proc;
+    size_t count = 0;
+    int e = target->cgroup != NULL && target->cgroup->count > 0
+                ? cgroup_pids(target->cgroup, &pids, &count, err)
+                : 0;
+    e = e != 0 ? e : procfs_open(&proc, err);
+    if (e != 0) {
+        return e;
+    }
+    *out = json_object_new_array();
+    const pid_t *list = pids != NULL ? pids : &alone;
+    count = pids != NULL ? count : 1;
+    for (size_t i = 0; i < count && *out != NULL; i++) {
+        struct json_object *o = describe(&proc, list[i]);
+        if (o != NULL) {
+            (void)json_object_array_add(*out, o); /* no memory: left out */
+        }
+    }
+    procfs_close(&proc);
+    return *out != NULL ? 0 : err_sys(err, -ENOMEM, "cannot list the processes");
+}

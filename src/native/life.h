@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parent's side of a native container: making processes and dealing with them. */
+#ifndef MOAT_NATIVE_LIFE_H
+#define MOAT_NATIVE_LIFE_H
+
+#include "native/plan.h"
+
+/* One process that is being set up. */
+struct spawn {
+    struct plan_input in;
+    struct setup_plan plan;
+    struct seccomp_program seccomp;
+    struct setup setup;  /* of the process */
+    int sync[2];         /* the runtime's end, the process's end */
+    uint64_t namespaces; /* CLONE_NEW* that the process is cloned with */
+    uint64_t join_early; /* exec: CLONE_NEWPID, which only children enter */
+    pid_t pid;           /* as the caller sees it */
+    bool listener_due;   /* the filter's listener is to be fetched and handed on */
+};
+
+/* In the parent, before anything is made: protects the binary, opens proc, compiles the filter.
+ * `s` must be zeroed; spawn_end frees it, also after an error. */
+must_check int spawn_begin(struct spawn *s, struct err *err);
+/* Clones the process, which begins to carry out the plan.  s->pid is a child of the caller. */
+must_check int spawn_clone(struct spawn *s, struct err *err);
+/* Serves the process until it is ready (create), or its program runs. */
+must_check int spawn_serve(struct spawn *s, const struct isolation_target *target, struct err *err);
+/* Kills a process that could not be set up, and waits for it. */
+void spawn_kill(struct spawn *s);
+void spawn_end(struct spawn *s);
+
+/* Hands a seccomp listener, descriptor `number` of process `pid`, to linux.seccomp.listenerPath. */
+must_check int listener_hand_over(const struct container *c, const char *state_json, pid_t pid,
+                                  int number, struct err *err);
+
+/* struct isolation_ops */
+int native_create(const struct isolation_target *target, const struct isolation_setup *how,
+                  pid_t *out_pid, struct err *err);
+int native_start(const struct isolation_target *target, struct err *err);
+int native_kill(const struct isolation_target *target, int signo, bool all, struct err *err);
+int native_exec(const struct isolation_target *target, struct container_process *process,
+                const struct isolation_setup *how, pid_t *out_pid, struct err *err);
+int native_processes(const struct isolation_target *target, struct json_object **out,
+                     struct err *err);
+int native_destroy(const struct isolation_target *target, struct err *err);
+int native_run(const struct container *c, const struct isolation_run *run, int *out_wait_status,
+               struct err *err);
+
+/* A pidfd of the container's process, -ESRCH when it is gone or another has its number. */
+must_check int native_pidfd(const struct isolation_target *target, struct err *err);
+
+#endif

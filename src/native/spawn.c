@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making a process that sets itself up: see life.h.
+ *
+ * The process is cloned straight into its new namespaces.  Only where namespaces with a path must
+ * be entered before a user namespace, or for the children of a process (pid), a helper is cloned
+ * first: it joins, clones the process as its sibling (CLONE_PARENT), tells its pid, and ends.
+ */
+#include "host/cleanup.h"
+#include "native/life.h"
+#include "native/namespaces.h"
+#include "native/protect.h"
+#include "native/sync.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int open_null(struct err *err) {
+    struct stat st;
+    cleanup_fd int fd = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        return err_sys(err, -errno, "cannot open /dev/null");
+    }
+    return S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)
+               ? steal_fd(&fd)
+               : err_set(err, -EINVAL, "/dev/null of this host is not the null device");
+}
+
+/* Descriptors that a service manager passed on: sd_listen_fds(3). */
+static int pass_listen_fds(struct spawn *s) {
+    const char *text = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
+    char entry[4096];
+    unsigned long n = text != NULL ? strtoul(text, NULL, 10) : 0;
+    s->setup.keep_fds = s->in.how->preserve_fds;
+    if (n == 0 || n > 1024) {
+        return 0;
+    }
+    s->setup.keep_fds += (uint32_t)n;
+    (void)snprintf(entry, sizeof(entry), "LISTEN_FDS=%lu", n); /* fits */
+    int e = strlist_set_env(&s->setup.env, entry);
+    e = e != 0 ? e : strlist_set_env(&s->setup.env, "LISTEN_PID=1");
+    if (e == 0 && names != NULL && strlen(names) < sizeof(entry) - 16) {
+        (void)snprintf(entry, sizeof(entry), "LISTEN_FDNAMES=%s", names); /* fits */
+        e = strlist_set_env(&s->setup.env, entry);
+    }
+    return e;
+}
+
+static int copy_env(struct spawn *s) {
+    const struct strlist *env = &s->in.process->env;
+    int e = 0;
+    for (size_t i = 0; i < env->count && e == 0; i++) {
+        e = strlist_add(&s->setup.env, env->items[i]);
+    }
+    e = e != 0 ? e : pass_listen_fds(s);
+    if (e == 0 && s->setup.env.items == NULL) { /* execve wants a list, also an empty one */
+        s->setup.env.items = calloc(1, sizeof(char *));
+        e = s->setup.env.items != NULL ? 0 : -ENOMEM;
+    }
+    return e;
+}
+
+int spawn_begin(struct spawn *s, struct err *err) {
+    s->sync[0] = s->sync[1] = -1;
+    s->setup.sync = s->setup.start_listen = s->setup.report = s->setup.root = -1;
+    s->setup.null = s->setup.console = s->setup.lsm_fd = s->setup.proc.root = -1;
+    s->setup.c = s->in.c;
+    s->setup.process = s->in.process;
+    s->setup.how = s->in.how;
+    s->setup.cgroup = s->in.cgroup;
+    s->setup.seccomp = &s->seccomp;
+    s->setup.user_namespace = s->in.c->linux_.namespaces[NS_USER].set;
+    int e = protect_binary(err);
+    s->in.protect_inside = e == -EPERM && err->code == 0;
+    if (e != 0 && !s->in.protect_inside) {
+        return e;
+    }
+    s->setup.null = open_null(err);
+    e = s->setup.null < 0 ? s->setup.null : procfs_open(&s->setup.proc, err);
+    s->in.proc = &s->setup.proc;
+    if (e == 0 && copy_env(s) != 0) {
+        e = err_sys(err, -ENOMEM, "process.env");
+    }
+    if (e == 0 && s->in.c->linux_.seccomp.set) {
+        e = seccomp_compile(&s->in.c->linux_.seccomp, &s->seccomp, err);
+    }
+    if (e == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->sync) != 0) {
+        e = err_sys(err, -errno, "cannot make a socket");
+    }
+    return e;
+}
+
+void spawn_end(struct spawn *s) {
+    setup_plan_free(&s->plan);
+    seccomp_program_free(&s->seccomp);
+    strlist_free(&s->setup.env);
+    cleanup_fd_fn(&s->sync[0]);
+    cleanup_fd_fn(&s->sync[1]);
+    cleanup_fd_fn(&s->setup.null);
+    procfs_close(&s->setup.proc);
+}
+
+void spawn_kill(struct spawn *s) {
+    if (s->pid > 0) {
+        (void)kill(s->pid, SIGKILL); /* a child that nobody waited for: the number is its own */
+        while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        s->pid = 0;
+    }
+}
+
+/* ---- the process ---- */
+
+/* Signals as a program expects them: none blocked, none ignored (signal(7): both outlive execve).
+ */
+static void reset_signals(void) {
+    const struct sigaction plain = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    for (int signo = 1; signo <= SIGRTMAX; signo++) {
+        (void)sigaction(signo, &plain, NULL); /* fails for those that cannot be changed */
+    }
+    (void)sigemptyset(&none); /* cannot fail */
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static noreturn_fn void process_main(struct spawn *s) {
+    struct err err = {0};
+    struct setup *setup = &s->setup;
+    (void)close(s->sync[0]); /* the runtime's end */
+    setup->sync = setup->report = s->sync[1];
+    reset_signals();
+    (void)umask(022);                       /* cannot fail */
+    (void)setup_run(setup, &s->plan, &err); /* returns only with an error */
+    if (setup->report >= 0) {
+        (void)!sync_send(setup->report, SYNC_FAILED, 0, &err); /* else the exit status tells */
+    }
+    _exit(127);
+}
+
+/* ---- the helper ---- */
+
+static int helper_join(const struct oci_linux *l, struct err *err) {
+    int fds[NS_KINDS];
+    bool joined[NS_KINDS] = {false};
+    int e = 0;
+    for (int kind = 0; kind < NS_KINDS; kind++) {
+        const struct oci_namespace_entry *ns = &l->namespaces[kind];
+        fds[kind] = -1;
+        if (ns->set && ns->path != NULL && e == 0) {
+            fds[kind] = namespace_open(ns->path, (enum oci_namespace)kind, err);
+            e = fds[kind] < 0 ? fds[kind] : 0;
+        }
+    }
+    /* First with the caller's rights, then with those that the user namespace gives. */
+    for (int round = 0; round < 2 && e == 0; round++) {
+        for (int kind = 0; kind < NS_KINDS; kind++) {
+            if (fds[kind] < 0 || joined[kind] || kind == NS_USER || kind == NS_MOUNT) {
+                continue;
+            }
+            joined[kind] = setns(fds[kind], (int)namespace_flag((enum oci_namespace)kind)) == 0;
+            if (!joined[kind] && (round > 0 || fds[NS_USER] < 0)) {
+                return err_sys(err, -errno, "cannot join the %s namespace %s",
+                               namespace_name((enum oci_namespace)kind), l->namespaces[kind].path);
+            }
+        }
+        if (round == 0 && fds[NS_USER] >= 0 && setns(fds[NS_USER], CLONE_NEWUSER) != 0) {
+            return err_sys(err, -errno, "cannot join the user namespace %s",
+                           l->namespaces[NS_USER].path);
+        }
+    }
+    if (e == 0 && fds[NS_MOUNT] >= 0 && setns(fds[NS_MOUNT], CLONE_NEWNS) != 0) {
+        e = err_sys(err, -errno, "cannot join the mount namespace %s",
+                    l->namespaces[NS_MOUNT].path);
+    }
+    return e; /* the helper's descriptors end with it */
+}
+
+/* exec by an ordinary user: the pid namespace can be entered from the user namespace alone. */
+static int helper_join_target(const struct spawn *s, struct err *err) {
+    return setns(s->in.target_pidfd, CLONE_NEWUSER | CLONE_NEWPID) == 0
+               ? 0
+               : err_sys(err, -errno, "cannot join the container's user and pid namespaces");
+}
+
+static noreturn_fn void helper_main(struct spawn *s) {
+    struct err err = {0};
+    int e = s->join_early != 0 ? helper_join_target(s, &err) : helper_join(&s->in.c->linux_, &err);
+    if (e == 0) {
+        pid_t pid = namespaces_clone(s->namespaces, CLONE_PARENT, -1);
+        if (pid == 0) {
+            process_main(s);
+        }
+        e = pid < 0 ? err_sys(&err, pid, "cannot clone the container's process")
+                    : sync_send(s->sync[1], SYNC_CHILD, pid, NULL);
+    }
+    if (e != 0) {
+        (void)!sync_send(s->sync[1], SYNC_FAILED, 0, &err); /* the exit status tells it too */
+    }
+    _exit(e == 0 ? 0 : 1);
+}
+
+static int await_helper(struct spawn *s, pid_t helper, struct err *err) {
+    struct sync_record r;
+    int e = sync_recv(s->sync[0], &r);
+    while (waitpid(helper, NULL, 0) < 0 && errno == EINTR) {
+    }
+    if (e > 0 && r.type == SYNC_CHILD && r.value > 0) {
+        s->pid = r.value;
+        return 0;
+    }
+    return e > 0 && r.type == SYNC_FAILED
+               ? err_set(err, r.err.code, "%s", r.err.msg)
+               : err_set(err, -EIO, "the helper that joins namespaces died");
+}
+
+int spawn_clone(struct spawn *s, struct err *err) {
+    struct err ignored = {0};
+    bool helper = s->in.helper;
+    cleanup_fd int group = !helper && s->in.cgroup != NULL && s->in.cgroup->mode == CGROUP_V2
+                               ? cgroup_open(s->in.cgroup, &ignored)
+                               : -1;
+    /* Nobody inside may look into it before its own program runs; ptrace(2), PTRACE_MODE_READ.  An
+     * ordinary user's mappings need it dumpable, and come before anything hostile is near. */
+    if ((geteuid() == 0 || s->in.target_pidfd >= 0) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+        return err_sys(err, -errno, "cannot become undumpable");
+    }
+    pid_t pid = namespaces_clone(helper ? 0 : s->namespaces, 0, group);
+    if (pid < 0 && group >= 0) { /* a group that may not be cloned into is entered afterwards */
+        pid = namespaces_clone(s->namespaces, 0, -1);
+    }
+    if (pid == 0) {
+        if (helper) {
+            helper_main(s);
+        }
+        process_main(s);
+    }
+    if (pid < 0) {
+        return err_sys(err, pid, "cannot clone the container's process with its namespaces");
+    }
+    cleanup_fd_fn(&s->sync[1]);
+    s->sync[1] = -1;
+    if (helper) {
+        return await_helper(s, pid, err);
+    }
+    s->pid = pid;
+    return 0;
+}
