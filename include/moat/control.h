@@ -33,7 +33,12 @@ enum moat_ctl_type {
     MOAT_CTL_STATS = 10,   /* reply's data: struct moat_ctl_stats */
     MOAT_CTL_PAUSE = 11,
     MOAT_CTL_RESUME = 12,
-    MOAT_CTL_UPDATE = 13,     /* struct moat_ctl_update: new limits */
+    MOAT_CTL_UPDATE = 13,  /* struct moat_ctl_update: new limits */
+    MOAT_CTL_DESTROY = 14, /* struct moat_ctl_ref: kill, wait for the end, forget */
+    /* To the monitor of a sandbox alone, by the monitor of a container that joins it; they never
+     * reach the Sentry. */
+    MOAT_CTL_JOIN = 32,   /* struct moat_ctl_join; the reply's pid: the first of its exports */
+    MOAT_CTL_EXPORT = 33, /* struct moat_ctl_export; fds: directory or file, and the file opened */
     MOAT_CTL_EVENT_EXIT = 64, /* struct moat_ctl_exit: a process made by CREATE or EXEC is gone */
 };
 
@@ -158,6 +163,21 @@ struct moat_ctl_signal {
 struct moat_ctl_update {
     struct moat_ctl_ref ref;
     uint64_t pids_limit; /* as in CREATE */
+};
+
+/* The connection that sends it owns the container: its end destroys what CREATE made. */
+struct moat_ctl_join {
+    struct moat_ctl_ref ref;
+    uint32_t export_count;
+    uint32_t pad;
+};
+
+struct moat_ctl_export {
+    struct moat_ctl_header h;
+    uint32_t index;
+    uint32_t flags; /* MOAT_GOFER_EXPORT_* */
+    uint32_t file_writable;
+    uint32_t pad;
 };
 
 struct moat_ctl_winsize {

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define MOAT_GOFER_MAGIC     0x474f4645u
-#define MOAT_GOFER_VERSION   1u
+#define MOAT_GOFER_VERSION   2u
 #define MOAT_GOFER_SLOTS     66u /* 64 vCPUs and two for helpers */
 #define MOAT_GOFER_SLOT_SIZE (136u * 1024u)
 #define MOAT_GOFER_MSG_MAX   (132u * 1024u)
@@ -35,12 +35,16 @@
 /* ---- what the launcher hands moat-gofer: a memfd with this, its number in argv[1] (decimal) ----
  */
 
-#define MOAT_GOFER_EXPORTS_MAX 64u
+#define MOAT_GOFER_EXPORTS_MAX 64u   /* at start */
+#define MOAT_GOFER_EXPORTS_ALL 1024u /* with those that are added later: indexes are below it */
 
 #define MOAT_GOFER_EXPORT_RO 1u /* nothing below can be changed */
 #define MOAT_GOFER_EXPORT_ONE_FS                                                                   \
     2u /* mounts below are not entered: their directories are empty                                \
         */
+
+/* dir_fd is the root of a mount that the launcher made for us (nodev, nosuid, private) already. */
+#define MOAT_GOFER_EXPORT_OWN 4u
 
 struct moat_gofer_export {
     int32_t dir_fd; /* O_PATH descriptor of the exported directory or regular file */
@@ -55,8 +59,29 @@ struct moat_gofer_config {
     uint32_t size;     /* of this struct */
     int32_t socket_fd; /* the Gofer's end of the set-up socket */
     int32_t shm_fd;    /* the slots: MOAT_GOFER_SHM_SIZE bytes */
+    int32_t admin_fd;  /* SOCK_SEQPACKET from the launcher: struct moat_gofer_change; -1: no exports
+                          are added later */
     uint32_t export_count;
+    uint32_t pad;
     struct moat_gofer_export exports[MOAT_GOFER_EXPORTS_MAX];
+};
+
+/* ---- exports that come and go ---- */
+
+/*
+ * Containers that join a sandbox bring exports of their own.  One Gofer serves them all, as a chain
+ * of seccomp filters, the Sentry's, can have one listener only.  The launcher sends what to add
+ * before it tells the Sentry of it; it never goes through the Sentry.
+ */
+enum { MOAT_GOFER_ADD = 1, MOAT_GOFER_REMOVE = 2 };
+struct moat_gofer_change {
+    uint32_t magic; /* MOAT_GOFER_MAGIC */
+    uint32_t what;
+    uint32_t index; /* below MOAT_GOFER_EXPORTS_ALL */
+    uint32_t count; /* REMOVE: of indexes.  ADD: 1, with one descriptor (a directory) or two (a
+                       regular file: O_PATH and opened) */
+    uint32_t flags; /* ADD: MOAT_GOFER_EXPORT_* */
+    uint32_t file_writable; /* ADD of a file: it is opened for writing too */
 };
 
 /* ---- the set-up socket ---- */

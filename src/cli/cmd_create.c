@@ -6,7 +6,6 @@
 #include "host/cleanup.h"
 #include "oci/config.h"
 #include "runtime/attend.h"
-#include "sandbox/sentry.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -16,9 +15,9 @@
 #include <sys/prctl.h>
 
 struct create_options {
-    const char *bundle, *pid_file, *console_socket, *pidfd_socket, *handover, *isolation;
+    const char *bundle, *pid_file, *console_socket, *pidfd_socket, *handover, *isolation, *overlay;
     uint32_t preserve_fds;
-    bool strace, overlay_none, detach, keep, no_pivot, no_new_keyring, no_subreaper;
+    bool strace, detach, keep, no_pivot, no_new_keyring, no_subreaper;
 };
 
 #define CREATE_OPT(field, name, letter, kind, arg, help)                                           \
@@ -42,8 +41,8 @@ struct create_options {
         CREATE_OPT(no_new_keyring, "no-new-keyring", 0, OPT_FLAG, NULL,                            \
                    "keep the caller's session keyring (native)"),                                  \
         CREATE_OPT(strace, "strace", 0, OPT_FLAG, NULL, "log every system call (sentry)"),         \
-        CREATE_OPT(overlay_none, "write-through", 0, OPT_FLAG, NULL,                               \
-                   "write to the root file system itself, not to memory (sentry)"),                \
+        CREATE_OPT(overlay, "overlay", 0, OPT_TEXT, "none|memory",                                 \
+                   "where writes to the root go: to it (default), or to memory (sentry)"),         \
         CREATE_OPT(handover, "handover", 0, OPT_TEXT, "auto|notify|trap|post",                     \
                    "systrap's way into the kernel (sentry)")
 
@@ -57,6 +56,24 @@ static const struct cli_option g_run_options[] = {
                "do not adopt processes that the container leaves behind"),
     {0},
 };
+
+/*
+ * By option, else by annotation dev.moat.overlay.  The default is what runtime.md means by a root:
+ * engines copy from it, commit it and start it again, and find there what the container wrote.
+ */
+static int choose_overlay(const struct create_options *o, struct container *c, struct err *err) {
+    static const char *const modes[] = {"none", "memory", NULL};
+    const char *given = o->overlay, *what = "--overlay";
+    for (size_t i = 0; i < c->annotations.count && given == NULL; i++) {
+        if (strcmp(c->annotations.items[i].key, "dev.moat.overlay") == 0) {
+            given = c->annotations.items[i].value;
+            what = "annotation dev.moat.overlay";
+        }
+    }
+    int mode = parse_choice(given, what, modes, err);
+    c->overlay = mode == 1 ? OVERLAY_MEMORY : OVERLAY_NONE;
+    return mode < 0 ? mode : 0;
+}
 
 /* Reads the bundle; *out_text stays in use by *how. */
 static int prepare(const struct runtime *rt, const struct create_options *o, const char *id,
@@ -80,13 +97,11 @@ static int prepare(const struct runtime *rt, const struct create_options *o, con
     const struct oci_reading reading = {.bundle = bundle, .warn = rt->warn, .arg = rt->arg};
     e = oci_bundle_text(bundle, out_text, &len, err);
     e = e != 0 ? e : oci_config_parse(&reading, *out_text, len, c, err);
+    e = e != 0 ? e : choose_overlay(o, c, err);
     if (e != 0) {
         return e;
     }
     c->id = strdup(id);
-    /* Native containers write to their root, as engines that gave them a layer for it expect. */
-    bool through = o->overlay_none || g_isolations[isolation] != &g_isolation_sentry;
-    c->overlay = through ? OVERLAY_NONE : OVERLAY_MEMORY;
     c->strace = o->strace;
     c->handover = (uint32_t)handover;
     *how = (struct lifecycle_create){.bundle = bundle,

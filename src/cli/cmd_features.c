@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* moat features: what this build can do; with --syscalls the table of the application kernel's
- * system calls. */
+/* moat features: what this build can do, as engines ask for it; with --syscalls the table of the
+ * application kernel's system calls. */
 #include "cli/cli.h"
 #include "cli/parse.h"
+#include "oci/features.h"
+
+#include <errno.h>
 
 #include <json-c/json.h>
 #include <stdio.h>
 
 struct features_options {
     const char *format;
+    bool syscalls;
 };
 
 static const struct cli_option g_features_options[] = {
     {"format", 'f', OPT_TEXT, offsetof(struct features_options, format), "table|json",
-     "how to print"},
+     "how to print the table of system calls"},
+    {"syscalls", 0, OPT_FLAG, offsetof(struct features_options, syscalls), NULL,
+     "show the system calls of the application kernel, one by one"},
     {0},
 };
 
@@ -47,25 +53,24 @@ static void print_json(void) {
         (void)json_object_object_add(row, "note", json_object_new_string(g_rows[i].note));
         (void)json_object_array_add(calls, row);
     }
-    (void)json_object_object_add(top, "ociVersionMin", json_object_new_string("1.0.0"));
-    (void)json_object_object_add(top, "ociVersionMax", json_object_new_string("1.2.0"));
     (void)json_object_object_add(top, "syscalls", calls);
     printf("%s\n", json_object_to_json_string_ext(top, JSON_C_TO_STRING_PRETTY));
     json_object_put(top);
 }
 
-static int run_features(const struct cli_globals *globals, void *options, int argc, char **argv,
-                        struct err *err) {
-    static const char *const formats[] = {"table", "json", NULL};
-    const struct features_options *o = options;
-    int format = parse_choice(o->format, "--format", formats, err);
-    if (format < 0) {
-        return EXIT_USAGE;
+static int print_features(struct err *err) {
+    struct json_object *features = oci_features();
+    if (features == NULL) {
+        (void)err_sys(err, -ENOMEM, "cannot list the features");
+        return 1;
     }
-    if (format == 1) {
-        print_json();
-        return 0;
-    }
+    printf("%s\n", json_object_to_json_string_ext(features, JSON_C_TO_STRING_PRETTY |
+                                                                JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(features);
+    return 0;
+}
+
+static void print_table(void) {
     size_t supported = 0;
     printf(
         "System calls of the application kernel (isolation sentry, x86-64):\n%-5s %-26s %-8s %s\n",
@@ -77,13 +82,31 @@ static int run_features(const struct cli_globals *globals, void *options, int ar
     }
     printf("%zu of %zu supported; the others answer ENOSYS and are logged once.\n", supported,
            ARRAY_COUNT(g_rows));
+}
+
+static int run_features(const struct cli_globals *globals, void *options, int argc, char **argv,
+                        struct err *err) {
+    static const char *const formats[] = {"table", "json", NULL};
+    const struct features_options *o = options;
+    int format = parse_choice(o->format, "--format", formats, err);
+    if (format < 0) {
+        return EXIT_USAGE;
+    }
+    if (!o->syscalls) {
+        return print_features(err);
+    }
+    if (format == 1) {
+        print_json();
+    } else {
+        print_table();
+    }
     return 0;
 }
 
 const struct cli_command g_cmd_features = {
     .name = "features",
     .synopsis = "[options]",
-    .summary = "show what this build supports, system call by system call",
+    .summary = "show what this build supports",
     .options = g_features_options,
     .options_size = sizeof(struct features_options),
     .min_args = 0,

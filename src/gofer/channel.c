@@ -82,11 +82,27 @@ static bool listener_dead(int listener) {
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
+/* Waits for a turn on `fd`, taking changes of the exports first: what a turn asks for may have been
+ * added just before.  False at the end. */
+static bool wait_for_turn(struct gofer *g, int fd) {
+    for (;;) {
+        struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = g->admin_fd, .events = POLLIN}};
+        if (poll(p, 2, -1) <= 0) {
+            continue; /* EINTR */
+        }
+        if (p[1].revents != 0) {
+            exports_change(g);
+        }
+        if (p[0].revents != 0) {
+            return (p[0].revents & POLLIN) != 0;
+        }
+    }
+}
+
 static int serve_listener(struct gofer *g, int listener) {
     for (;;) {
         struct seccomp_notif turn;
-        struct pollfd p = {.fd = listener, .events = POLLIN};
-        if (g->poll_first && poll(&p, 1, -1) > 0 && (p.revents & POLLIN) == 0) {
+        if ((g->poll_first || g->admin_fd >= 0) && !wait_for_turn(g, listener)) {
             return 0;
         }
         memset(&turn, 0, sizeof(turn));
@@ -114,6 +130,9 @@ static int serve_listener(struct gofer *g, int listener) {
 static int serve_socket(struct gofer *g) {
     for (;;) {
         struct moat_gofer_turn turn;
+        if (g->admin_fd >= 0 && !wait_for_turn(g, g->socket_fd)) {
+            return 0;
+        }
         ssize_t got = recv(g->socket_fd, &turn, sizeof(turn), 0);
         if (got == 0) {
             return 0;

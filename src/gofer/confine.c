@@ -16,51 +16,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/tree.h"
 #include "node.h"
 #include "seccomp_filters.h"
 
 /* ---- exports ---- */
 
-static int tree_clone(int dir_fd, const char *path, uint32_t flags) {
-    unsigned int how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
-    if ((flags & MOAT_GOFER_EXPORT_ONE_FS) == 0) {
-        how |= AT_RECURSIVE;
-    }
-    long fd = syscall(SYS_open_tree, dir_fd, path, how);
-    return fd >= 0 ? (int)fd : -errno;
-}
-
-/* nodev, nosuid, private; read-only ones are read-only for the kernel too and leave no access times
- * behind. */
-static int tree_restrict(int fd, uint32_t flags) {
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID,
-                              .propagation = MS_PRIVATE};
-    if ((flags & MOAT_GOFER_EXPORT_RO) != 0) {
-        attr.attr_set |= MOUNT_ATTR_RDONLY;
-    }
-    struct mount_attr quiet = attr;
-    quiet.attr_set |= MOUNT_ATTR_NOATIME;
-    quiet.attr_clr = MOUNT_ATTR__ATIME;
-    const unsigned int how = AT_EMPTY_PATH | AT_RECURSIVE;
-    if ((flags & MOAT_GOFER_EXPORT_RO) != 0 &&
-        syscall(SYS_mount_setattr, fd, "", how, &quiet, sizeof(quiet)) == 0) {
-        return 0;
-    }
-    return syscall(SYS_mount_setattr, fd, "", how, &attr, sizeof(attr)) == 0 ? 0 : -errno;
-}
-
 /* Replaces an export's directory by the root of a clone of its mount.  `path` is relative to
  * dir_fd. */
 static int export_clone(struct export *e, int dir_fd, const char *path) {
     struct statx want, have;
-    int fd = tree_clone(dir_fd, path, e->flags);
+    int fd = tree_open(dir_fd, path, (e->flags & MOAT_GOFER_EXPORT_RO) != 0,
+                       (e->flags & MOAT_GOFER_EXPORT_ONE_FS) == 0);
     if (fd < 0) {
         return fd;
     }
-    int err = tree_restrict(fd, e->flags);
-    if (err == 0) {
-        err = node_stat_at(e->dir_fd, "", &want);
-    }
+    int err = node_stat_at(e->dir_fd, "", &want);
     if (err == 0) {
         err = node_stat_at(fd, "", &have);
     }
@@ -216,6 +187,9 @@ static int enter_empty_root(void) {
 /* ---- privileges ---- */
 
 static bool all_read_only(const struct gofer *g) {
+    if (g->admin_fd >= 0) {
+        return false; /* who knows what comes */
+    }
     for (uint32_t i = 0; i < g->export_count; i++) {
         if ((g->exports[i].flags & MOAT_GOFER_EXPORT_RO) == 0) {
             return false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * moat-gofer: the file server of one container.  It answers FUSE requests of the Sentry from
+ * moat-gofer: the file server of one sandbox.  It answers FUSE requests of the Sentry from
  * exported host directories.
  *
  * Trust: requests come from a Sentry that may have been taken over, names and files from whoever
@@ -44,12 +44,13 @@ struct node_table;
 struct handle_table;
 
 struct gofer {
-    struct export exports[MOAT_GOFER_EXPORTS_MAX];
-    uint32_t export_count;
+    struct export exports[MOAT_GOFER_EXPORTS_ALL];
+    uint32_t export_count; /* at start */
     struct node_table *nodes;
     struct handle_table *handles;
     uint8_t *slots; /* shared with the Sentry */
     int socket_fd;
+    int admin_fd; /* exports that come and go, or -1 */
     int log_fd;
     bool poll_first;   /* before each receive: see channel.c */
     uint32_t slot;     /* of the request being served */
@@ -74,6 +75,10 @@ struct reply {
 uint32_t gofer_serve(struct gofer *g, uint32_t slot, uint32_t len);
 /* Sends `fd` to the Sentry for the request being served.  0 or -errno; fd stays the caller's. */
 must_check int gofer_pass_fd(struct gofer *g, int fd, uint64_t unique);
+/* The root node of g->exports[index] (exports.c). */
+must_check int export_add_root(struct gofer *g, uint32_t index);
+/* Takes what the launcher sent over admin_fd (exports.c); closes it at its end. */
+void exports_change(struct gofer *g);
 /* A line for people. */
 void gofer_log(const struct gofer *g, const char *format, ...) printf_like(2, 3);
 

@@ -69,7 +69,7 @@ static int compare_ints(const void *a, const void *b) {
 
 /* Closes every descriptor but ours. */
 static int close_others(const struct gofer *g) {
-    int keep[2 * MOAT_GOFER_EXPORTS_MAX + 2], count = 0;
+    int keep[2 * MOAT_GOFER_EXPORTS_MAX + 3], count = 0;
     for (uint32_t i = 0; i < g->export_count; i++) {
         keep[count++] = g->exports[i].dir_fd;
         if (g->exports[i].file_fd >= 0) {
@@ -79,6 +79,9 @@ static int close_others(const struct gofer *g) {
     keep[count++] = g->socket_fd;
     if (g->log_fd >= 0) {
         keep[count++] = g->log_fd;
+    }
+    if (g->admin_fd >= 0) {
+        keep[count++] = g->admin_fd;
     }
     qsort(keep, (size_t)count, sizeof(keep[0]), compare_ints);
     unsigned int from = 0;
@@ -131,12 +134,7 @@ static int make_tables(struct gofer *g, uint32_t fds_max) {
         err = handles_create(&g->handles);
     }
     for (uint32_t i = 0; i < g->export_count && err == 0; i++) {
-        struct statx stx;
-        err = node_stat_at(g->exports[i].dir_fd, "", &stx);
-        if (err == 0) {
-            g->exports[i].dev = ((uint64_t)stx.stx_dev_major << 32) | stx.stx_dev_minor;
-            err = node_add_root(g->nodes, i, g->exports[i].dir_fd, &stx);
-        }
+        err = export_add_root(g, i);
     }
     return err;
 }
@@ -145,8 +143,10 @@ static int set_up(struct gofer *g, const struct moat_gofer_config *config, const
     for (uint32_t i = 0; i < config->export_count; i++) {
         g->exports[i].dir_fd = config->exports[i].dir_fd;
         g->exports[i].flags = config->exports[i].flags;
+        g->exports[i].own_mount = (config->exports[i].flags & MOAT_GOFER_EXPORT_OWN) != 0;
         g->exports[i].file_fd = -1;
     }
+    g->admin_fd = config->admin_fd;
     g->export_count = config->export_count;
     g->socket_fd = config->socket_fd;
     g->uid = getuid();

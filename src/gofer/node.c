@@ -14,7 +14,7 @@
 
 #define HASH_MIN   4096u
 #define CHAIN_MAX  4096u /* depth of a directory that can still be opened again */
-#define PINNED_MAX 1024u
+#define PINNED_MAX (1024u + MOAT_GOFER_EXPORTS_ALL)
 
 struct node_table {
     struct node **by_index; /* grows */
@@ -101,7 +101,7 @@ int node_table_create(uint32_t fds_max, struct node_table **out_table) {
         free(t);
         return -ENOMEM;
     }
-    t->index_used = MOAT_GOFER_EXPORTS_MAX;
+    t->index_used = MOAT_GOFER_EXPORTS_ALL;
     *out_table = t;
     return 0;
 }
@@ -184,6 +184,11 @@ static int node_new(struct node_table *t, const struct node_key *key, struct nod
     return err;
 }
 
+/* The first indices are the roots', used or not. */
+static bool node_is_root(const struct node *n) {
+    return n->index < MOAT_GOFER_EXPORTS_ALL;
+}
+
 static void drop_fd(struct node_table *t, struct node *n) {
     if (n->fd >= 0) {
         (void)close(n->fd); /* O_PATH: nothing to lose */
@@ -234,8 +239,24 @@ int node_add_root(struct node_table *t, uint32_t export_index, int fd, const str
     n->lookups = 1; /* ours: a root is never freed */
     n->fd = fd;
     n->pinned = true;
+    t->pinned_count++;
     t->fd_count++;
     return 0;
+}
+
+void node_drop_export(struct node_table *t, uint32_t export_index) {
+    for (uint32_t i = 0; i < t->index_used; i++) {
+        struct node *n = t->by_index[i];
+        if (n == NULL || n->key.export_index != export_index) {
+            continue;
+        }
+        bool root = node_is_root(n);
+        node_free(t, n);
+        if (root) { /* its number is fixed, and in no list */
+            t->generations[i] = 0;
+            t->free_count--;
+        }
+    }
 }
 
 struct node *node_find(struct node_table *t, uint64_t id) {
@@ -245,11 +266,6 @@ struct node *node_find(struct node_table *t, uint64_t id) {
     }
     struct node *n = t->by_index[low - 1];
     return n != NULL && n->id == id && n->lookups > 0 ? n : NULL;
-}
-
-/* The first indices are the roots', used or not. */
-static bool node_is_root(const struct node *n) {
-    return n->index < MOAT_GOFER_EXPORTS_MAX;
 }
 
 static bool is_ancestor(const struct node *maybe, const struct node *n) {

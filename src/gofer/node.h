@@ -47,6 +47,9 @@ must_check int node_table_create(uint32_t fds_max, struct node_table **out_table
 /* The root node of an export; `fd` is kept. */
 must_check int node_add_root(struct node_table *t, uint32_t export_index, int fd,
                              const struct statx *stx);
+/* Forgets the root of an export and all that was ever found below it, whatever the client says; the
+ * root's descriptor is closed. */
+void node_drop_export(struct node_table *t, uint32_t export_index);
 /* NULL for an id that is not in use. */
 struct node *node_find(struct node_table *t, uint64_t id);
 /* The node that the client gets for `name` in `dir`, which has these attributes; counts one lookup.

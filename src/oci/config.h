@@ -59,7 +59,8 @@ must_check int oci_process_load(const char *path, struct container_process *p, s
 /* Every key the parser knows, as "linux.devices[].path", in the parser's order. */
 void oci_config_keys(void (*visit)(void *arg, const char *path), void *arg);
 
-/* Writes a default config.json to BUNDLE; refuses to overwrite. */
-must_check int oci_config_write_default(const char *bundle, struct err *err);
+/* Writes a default config.json to BUNDLE; refuses to overwrite.  `rootless`: for a user who has no
+ * privileges, mapped to root of a user namespace. */
+must_check int oci_config_write_default(const char *bundle, bool rootless, struct err *err);
 
 #endif

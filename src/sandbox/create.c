@@ -10,6 +10,7 @@
 #include "sandbox/client.h"
 #include "sandbox/console.h"
 #include "sandbox/foreground.h"
+#include "sandbox/hostnet.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,6 +62,7 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
     int wait_status = 0;
     /* First of all: what it starts is in the groups from its first moment. */
     int e = cgroup_enter(m->target->cgroup, getpid(), &err);
+    e = e != 0 ? e : hostnet_enter(c, &err);
     if (e == 0 && c->process.terminal) {
         e = console_open(setup->console_socket, c->process.rows, c->process.cols, &err);
     }

@@ -270,6 +270,7 @@ static int gofer_config(const struct starter *s, struct err *err) {
         .size = sizeof(config),
         .socket_fd = FD_GOFER,
         .shm_fd = FD_SHM,
+        .admin_fd = -1,
         .export_count = s->export_count,
     };
     for (uint32_t i = 0; i < s->export_count; i++) {

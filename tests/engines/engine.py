@@ -48,7 +48,7 @@ class EngineTest(unittest.TestCase):
             raise unittest.SkipTest("an engine needs root")
         if missing:
             raise unittest.SkipTest(f"not installed: {', '.join(missing)} (tools/install-deps.sh test)")
-        if cls.isolation != "runc" and "update" not in moat.run(["--help"]).stdout:
+        if cls.isolation != "runc" and "MOAT_ENGINE_ANYWAY" not in os.environ and "update" not in moat.run(["--help"]).stdout:
             raise unittest.SkipTest("this moat has no `update` command, which engines need")
         cls.runtime = RUNTIMES[cls.isolation]
         cls.box = box.Box(cls.engine)

@@ -133,8 +133,9 @@ class DockerRun(dockerd.DockerTest):
 
     def test_masked_and_read_only_paths(self):
         """What Docker masks is empty where it exists, what it makes read-only cannot be written."""
-        self.assertEqual(self.lines("for p in /proc/kcore /proc/keys /proc/timer_list; do test ! -e $p || wc -c <$p; done | sort -u; "
-                                    "test ! -e /sys/firmware || ls /sys/firmware; echo end"), ["0", "end"])
+        got = self.lines("for p in /proc/kcore /proc/keys /proc/timer_list; do test ! -e $p || wc -c <$p; done | sort -u; "
+                         "test ! -e /sys/firmware || ls /sys/firmware; echo end")
+        self.assertIn(got, (["0", "end"], ["end"]))
         for path in ("/proc/sys/kernel/msgmax", "/proc/irq/default_smp_affinity"):
             r = self.sh(f"test -e {path} || exit 9; cat {path} >/tmp/x; cat /tmp/x >{path}", ok=False)
             self.assertIn(r.returncode, (1, 2, 9), path)

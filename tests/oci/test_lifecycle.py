@@ -32,8 +32,9 @@ class Lifecycle(unittest.TestCase):
         return r
 
     def config(self, *args, **process):
-        self.moat("spec", "--bundle", self.bundle)
         path = pathlib.Path(self.bundle, "config.json")
+        path.unlink(missing_ok=True)
+        self.moat("spec", "--bundle", self.bundle)
         config = json.loads(path.read_text())
         config["root"]["path"] = moat.rootfs()
         config["process"].update({"args": list(args), "terminal": False, **process})
@@ -190,12 +191,60 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(line["level"], "error")
         self.assertIn("container does not exist", line["msg"])
 
+    def test_spec(self):
+        """What spec writes runs; it never overwrites."""
+        self.moat("spec", "--bundle", self.bundle)
+        path = pathlib.Path(self.bundle, "config.json")
+        written = path.read_text()
+        again = self.moat("spec", "--bundle", self.bundle, ok=False)
+        self.assertEqual((again.returncode, path.read_text()), (1, written))
+        self.assertIn("File exists", again.stderr)
+        config = json.loads(written)
+        self.assertEqual({n["type"] for n in config["linux"]["namespaces"]}, {"pid", "network", "ipc", "uts", "mount", "cgroup"})
+        self.config("sh", "-c", "hostname; id -u")
+        self.assertEqual(self.moat("run", "--bundle", self.bundle, "c9").stdout, "moat\n0\n")
+
+    def test_spec_rootless(self):
+        self.moat("spec", "--rootless", "--bundle", self.bundle)
+        path = pathlib.Path(self.bundle, "config.json")
+        config = json.loads(path.read_text())
+        self.assertEqual(config["linux"]["uidMappings"], [{"containerID": 0, "hostID": os.geteuid(), "size": 1}])
+        kinds = {n["type"] for n in config["linux"]["namespaces"]}
+        self.assertIn("user", kinds)
+        self.assertNotIn("network", kinds)
+        self.assertFalse(any("gid=" in o for m in config["mounts"] for o in m.get("options", [])))
+        config["root"]["path"] = moat.rootfs()
+        config["process"].update(terminal=False, args=["id", "-u"])
+        path.write_text(json.dumps(config))
+        self.assertEqual(self.moat("run", "--bundle", self.bundle, "c10").stdout, "0\n")
+
     def test_features(self):
-        table = json.loads(self.moat("features", "--format", "json").stdout)["syscalls"]
+        """The structure of features.md, in the specification's own words."""
+        f = json.loads(self.moat("features").stdout)
+        self.assertEqual(f["ociVersionMin"], "1.0.0")
+        self.assertEqual(f["hooks"], ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"])
+        self.assertLessEqual({"rro", "rbind", "idmap", "tmpcopyup", "rslave", "nosymfollow"}, set(f["mountOptions"]))
+        linux = f["linux"]
+        self.assertEqual(set(linux["namespaces"]), {"pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"})
+        self.assertIn("CAP_SYS_ADMIN", linux["capabilities"])
+        self.assertTrue(linux["cgroup"]["v1"] and linux["cgroup"]["v2"])
+        seccomp = linux["seccomp"]
+        self.assertIn("SCMP_ACT_ERRNO", seccomp["actions"])
+        self.assertIn("SCMP_CMP_MASKED_EQ", seccomp["operators"])
+        self.assertIn("SCMP_ARCH_X86_64", seccomp["archs"])
+        self.assertLessEqual(set(seccomp["supportedFlags"]), set(seccomp["knownFlags"]))
+        self.assertIn("SECCOMP_FILTER_FLAG_LOG", seccomp["supportedFlags"])
+        for name in ("apparmor", "selinux", "intelRdt"):
+            self.assertIsInstance(linux[name]["enabled"], bool)
+        self.assertIsInstance(linux["mountExtensions"]["idmap"]["enabled"], bool)
+        self.assertIn("dev.moat.isolation", f["potentiallyUnsafeConfigAnnotations"])
+
+    def test_features_syscalls(self):
+        table = json.loads(self.moat("features", "--syscalls", "--format", "json").stdout)["syscalls"]
         self.assertEqual(len({c["name"] for c in table}), len(table))
         by_name = {c["name"]: c["support"] for c in table}
         self.assertNotEqual(by_name["read"], "none")
-        self.assertEqual(by_name["kexec_load"], "none")
+        self.assertEqual(by_name["io_uring_setup"], "none")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ static int make_config(const struct fixture_export *exports, uint32_t count, int
                                        .size = sizeof(config),
                                        .socket_fd = socket_fd,
                                        .shm_fd = shm_fd,
+                                       .admin_fd = -1,
                                        .export_count = count};
     for (uint32_t i = 0; i < count; i++) {
         config.exports[i].dir_fd = open(exports[i].path, O_PATH);

@@ -9,6 +9,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
@@ -214,6 +215,43 @@ static void clock_state_is_read(void) {
     CHECK_ERR(adjtimex((struct timex *)BAD), EFAULT);
 }
 
+static volatile int g_xcpu;
+
+static void on_xcpu(int signo) {
+    (void)signo;
+    g_xcpu++;
+}
+
+/* The soft limit is told by a signal, the hard one kills. */
+static void processor_time_is_limited(void) {
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        struct rlimit limit = {1, 2};
+        signal(SIGXCPU, on_xcpu);
+        REQUIRE(setrlimit(RLIMIT_CPU, &limit) == 0);
+        pid_t child = fork(); /* begins at 0 with the same limits */
+        if (child == 0) {
+            signal(SIGXCPU, SIG_DFL);
+            for (;;) {
+            }
+        }
+        int status = 0;
+        REQUIRE(waitpid(child, &status, 0) == child);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU);
+        while (g_xcpu == 0) {
+        }
+        if (g_test_failed != 0) {
+            _exit(1);
+        }
+        for (;;) {
+        }
+    }
+    int status = 0;
+    REQUIRE(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
 int main(void) {
     RUN(running_programs_are_not_written);
     RUN(lock_in_the_way_is_the_first);
@@ -227,5 +265,6 @@ int main(void) {
     RUN(outside_of_the_root);
     RUN(everyones_fence);
     RUN(clock_state_is_read);
+    RUN(processor_time_is_limited);
     TEST_MAIN_END;
 }

@@ -107,6 +107,27 @@ static void send_exit(struct control_process *cp) {
     }
 }
 
+static void report_exits(void) {
+    struct control_process *cp;
+    struct control_process *tmp;
+
+    list_for_each_entry_safe (cp, tmp, &g_processes, link) {
+        if (!atomic_load(&cp->exited) || cp->reported) {
+            continue;
+        }
+        cp->reported = true;
+        if (cp->is_init) {
+            cp->container->state = CONTAINER_STOPPED;
+            dmesg_add("Container %s ended", cp->container->id);
+        }
+        send_exit(cp);
+        if (!cp->is_init) {
+            list_del_init(&cp->link);
+            control_process_put(cp);
+        }
+    }
+}
+
 /* ---- CREATE, START, EXEC ---- */
 
 /* Names, what it shares, limits and the seccomp program. */
@@ -363,14 +384,23 @@ static bool has_no_members(void *arg) {
     return none;
 }
 
-/* In a shared pid name space a container's processes outlive its first one. */
+/* All its processes, whoever made them. */
 static void end_members(struct container *c) {
-    if (c->pidns != c) {
-        container_resume(c);
-        container_signal(c, SIGKILL);
-        (void)!waitq_wait(&c->gone, has_no_members, c, NO_DEADLINE,
-                          BLOCK_UNINTERRUPTIBLE); /* never fails */
+    container_resume(c);
+    container_signal(c, SIGKILL);
+    (void)!waitq_wait(&c->gone, has_no_members, c, NO_DEADLINE,
+                      BLOCK_UNINTERRUPTIBLE); /* never fails */
+}
+
+static bool has_reported(void *arg) {
+    struct control_process *cp;
+
+    list_for_each_entry (cp, &g_processes, link) {
+        if (cp->container == arg && !atomic_load(&cp->exited)) {
+            return false;
+        }
     }
+    return true;
 }
 
 static int do_delete(struct container *c, struct moat_ctl_reply *r) {
@@ -385,7 +415,7 @@ static int do_delete(struct container *c, struct moat_ctl_reply *r) {
         set_message(r, "other containers share the name spaces of '%s': delete them first", c->id);
         return -EBUSY;
     }
-    end_members(c);
+    end_members(c); /* in a shared pid name space they outlive the first one */
     list_for_each_entry_safe (cp, tmp, &g_processes, link) {
         if (cp->container == c) {
             list_del_init(&cp->link);
@@ -394,6 +424,14 @@ static int do_delete(struct container *c, struct moat_ctl_reply *r) {
     }
     container_discard(c);
     return 0;
+}
+
+static int do_destroy(struct container *c, struct moat_ctl_reply *r) {
+    end_members(c);
+    (void)!waitq_wait(&g_wait, has_reported, c, NO_DEADLINE,
+                      BLOCK_UNINTERRUPTIBLE); /* never fails */
+    report_exits();
+    return do_delete(c, r);
 }
 
 static int do_update(struct container *c, const struct moat_ctl_update *m) {
@@ -435,6 +473,8 @@ static int container_request(const void *buf, uint32_t type, struct container *c
         return do_delete(c, r);
     case MOAT_CTL_UPDATE:
         return do_update(c, buf);
+    case MOAT_CTL_DESTROY:
+        return do_destroy(c, r);
     case MOAT_CTL_PAUSE:
         container_pause(c);
         return 0;
@@ -486,27 +526,6 @@ static void handle_message(const void *buf, size_t len, const int *hfds, uint32_
         err = ref_request(buf, len, h.type, a);
     }
     send_answer(a, h.id, err);
-}
-
-static void report_exits(void) {
-    struct control_process *cp;
-    struct control_process *tmp;
-
-    list_for_each_entry_safe (cp, tmp, &g_processes, link) {
-        if (!atomic_load(&cp->exited) || cp->reported) {
-            continue;
-        }
-        cp->reported = true;
-        if (cp->is_init) {
-            cp->container->state = CONTAINER_STOPPED;
-            dmesg_add("Container %s ended", cp->container->id);
-        }
-        send_exit(cp);
-        if (!cp->is_init) {
-            list_del_init(&cp->link);
-            control_process_put(cp);
-        }
-    }
 }
 
 static bool something_pending(void *arg) {

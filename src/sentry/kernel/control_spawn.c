@@ -195,6 +195,7 @@ static void process_main(void *arg) {
     struct task *t = current;
 
     t->is_kthread = false;
+    process_cpu_limit_apply(t->process);
     int err = load_program(cp);
     if (err != 0) {
         set_state(cp, CONTROL_FAILED);

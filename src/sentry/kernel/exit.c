@@ -236,7 +236,7 @@ static bool leave_process(struct task *t, struct list *reaped) {
     spin_lock(&p->sig_lock);
     list_del_init(&t->thread_link);
     p->thread_count--;
-    if (--p->member->thread_count == 0 && p->member != c) {
+    if (--p->member->thread_count == 0) {
         waitq_wake(&p->member->gone, UINT32_MAX);
     }
     p->dead_cpu_user_ns += t->exec_user_ns;

@@ -408,6 +408,9 @@ static int64_t start(struct task *t, struct task *child, const struct kclone *a,
     if ((a->flags & CLONE_CHILD_SETTID) != 0) {
         (void)mm_write(child->mm, a->child_tid.v, &tid, sizeof(tid), false); /* likewise */
     }
+    if ((a->flags & CLONE_THREAD) == 0) {
+        process_cpu_limit_apply(child->process);
+    }
     struct vfork *v = child->vfork;
     sched_start(child);
     if (v != NULL) {

@@ -10,6 +10,7 @@ struct process;
 
 struct posix_timers {
     struct clock_timer interval[3]; /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
+    struct clock_timer cpu_limit;   /* RLIMIT_CPU */
     struct mutex lock;  /* guards the rest; held while a POSIX timer is looked up and used */
     struct radix by_id; /* id + 1 -> struct posix_timer * */
     int32_t next_id;

@@ -55,6 +55,9 @@ static int do_prlimit(struct process *p, uint32_t resource, const struct rlimit_
         }
     }
     spin_unlock(&p->sig_lock);
+    if (err == 0 && fresh != NULL && resource == RLIMIT_CPU) {
+        process_cpu_limit_apply(p);
+    }
     if (out_old != NULL) {
         *out_old = old;
     }

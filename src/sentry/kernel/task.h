@@ -126,6 +126,8 @@ struct process {
     int32_t exit_signal;                      /* sent to the parent when all threads are gone */
     struct rlimit_pair rlimits[RLIMIT_COUNT]; /* guarded by sig_lock */
     struct posix_timers *posix_timers;
+    bool timers_gone;       /* it ends: no new ones; atomic, as the next (itimer.c) */
+    uint32_t limit_setters; /* who may be making timers for it, itself or others */
     struct timer itimer_real;
     uint64_t itimer_real_interval_ns;
     uint64_t start_time_ns;

@@ -60,5 +60,7 @@ void process_timers_init(struct process *p);
 void process_timers_exec(struct process *p);
 /* The last thread is going: all timers off and freed. */
 void process_timers_exit(struct process *p);
+/* After RLIMIT_CPU was set or inherited.  May sleep. */
+void process_cpu_limit_apply(struct process *p);
 
 #endif
