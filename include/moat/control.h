@@ -211,6 +211,7 @@ struct moat_ctl_ps_entry {
 struct moat_ctl_stats {
     uint64_t memory_used, cpu_ns;
     uint32_t process_count, thread_count;
+    uint64_t pids_limit; /* as in CREATE */
 };
 
 #endif

@@ -80,6 +80,8 @@ struct isolation_ops {
                      struct err *err);
     /* Stops and continues all processes; NULL: the control groups' freezer does it. */
     int (*pause)(const struct isolation_target *target, bool paused, struct err *err);
+    /* Turns limits of the container into those of its processes on the host; may be NULL. */
+    void (*host_limits)(struct cgroup_resources *resources);
     /* Tells the isolation of new limits after the control groups have them; may be NULL. */
     int (*update)(const struct isolation_target *target, const struct cgroup_resources *resources,
                   struct err *err);

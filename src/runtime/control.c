@@ -75,10 +75,19 @@ int lifecycle_update(const struct runtime *rt, const char *id,
     if (e == 0 && h.state.status == STATUS_STOPPED) {
         e = err_set(err, -ESRCH, "cannot update container %s: container not running", id);
     }
-    if (e == 0) {
-        e = cgroup_update_warn(&h.state.cgroup, resources, rt->warn, rt->arg, err);
+    bool told = h.ops != NULL && h.ops->update != NULL;
+    if (e == 0 && h.state.status == STATUS_PAUSED && told && resources->pids.set) {
+        e = err_set(err, -EBUSY,
+                    "cannot change the number of processes of the paused container %s: its kernel "
+                    "is paused too; resume it first",
+                    id);
     }
-    if (e == 0 && h.ops->update != NULL) {
+    told = told && h.state.status != STATUS_PAUSED;
+    if (e == 0) {
+        const struct cgroup_resources limits = lifecycle_host_limits(&h, resources);
+        e = cgroup_update_warn(&h.state.cgroup, &limits, rt->warn, rt->arg, err);
+    }
+    if (e == 0 && told) {
         e = h.ops->update(&h.target, resources, err);
     }
     handle_close(&h);

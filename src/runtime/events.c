@@ -41,7 +41,9 @@ static int emit_stats(const struct watch *w, struct err *err) {
     if (data == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
     }
-    int e = w->h->ops->stats == NULL ? 0 : w->h->ops->stats(&w->h->target, data, err);
+    int e = w->h->ops->stats == NULL || w->h->state.status == STATUS_PAUSED
+                ? 0
+                : w->h->ops->stats(&w->h->target, data, err);
     if (e != 0) {
         json_object_put(data);
         return e;

@@ -88,6 +88,9 @@ struct isolation_setup lifecycle_setup(const struct runtime *rt, const char *bun
 
 /* ---- steps that commands share (steps.c) ---- */
 
+/* What limits of the container mean for its processes on the host; a shallow copy of r. */
+struct cgroup_resources lifecycle_host_limits(const struct handle *h,
+                                              const struct cgroup_resources *r);
 /* Makes the groups that linux.cgroupsPath and linux.resources ask for and saves them. */
 must_check int lifecycle_cgroup(const struct runtime *rt, struct handle *h, struct err *err);
 /* Runs the hooks of one stage in the caller's namespaces with the present state. */

@@ -67,6 +67,15 @@ static pid_t fork_placeholder(int *out_hold) {
     return pid >= 0 ? pid : -errno;
 }
 
+struct cgroup_resources lifecycle_host_limits(const struct handle *h,
+                                              const struct cgroup_resources *r) {
+    struct cgroup_resources limits = *r; /* lists stay r's */
+    if (h->ops->host_limits != NULL) {
+        h->ops->host_limits(&limits);
+    }
+    return limits;
+}
+
 int lifecycle_cgroup(const struct runtime *rt, struct handle *h, struct err *err) {
     const struct oci_linux *l = &h->target.c->linux_;
     const struct cgroup_options options = {.path = l->cgroups_path,
@@ -83,7 +92,8 @@ int lifecycle_cgroup(const struct runtime *rt, struct handle *h, struct err *err
             return err_sys(err, pid, "cannot fork a process for systemd's scope");
         }
     }
-    int e = cgroup_create(&options, &l->resources, pid, &h->state.cgroup, err);
+    const struct cgroup_resources limits = lifecycle_host_limits(h, &l->resources);
+    int e = cgroup_create(&options, &limits, pid, &h->state.cgroup, err);
     e = e != 0 ? e : state_save(h->dir, &h->state, err);
     return e;
 }

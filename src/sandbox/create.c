@@ -87,9 +87,13 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
     if (e != 0 && !m->created) {
         background_fail(&m->link, &err);
     }
-    _exit(e != 0                     ? 125
-          : WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status)
-                                     : WEXITSTATUS(wait_status));
+    if (e != 0) {
+        /* The Sentry is gone, killed for want of memory more often than not, and all programs with
+         * it: for those outside the container was killed. */
+        wait_status = SIGKILL;
+        monitor_exited(m, wait_status);
+    }
+    _exit(WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
 }
 
 int sentry_create(const struct isolation_target *target, const struct isolation_setup *setup,

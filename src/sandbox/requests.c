@@ -13,13 +13,21 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-/* Sends a fixed record whose reference names the container; -ESRCH when its monitor is gone. */
-static int request(const struct isolation_target *target, struct moat_ctl_ref *record, size_t len,
+int sentry_request(const struct isolation_target *target, struct moat_ctl_ref *record, size_t len,
                    uint16_t type, void *reply, size_t reply_max, struct err *err) {
     const char *id = target->c->id;
     int e = ctlmsg_ref(record, type, (uint32_t)len, 1, id, NULL);
     if (e != 0) {
         return err_sys(err, e, "container id '%s'", id);
+    }
+    bool frozen = false;
+    e = cgroup_is_frozen(target->cgroup, &frozen, err);
+    if (e == 0 && frozen) {
+        e = err_set(err, -EBUSY, "container %s is paused, and its kernel with it: moat resume %s",
+                    id, id);
+    }
+    if (e != 0) {
+        return e;
     }
     cleanup_fd int sock = client_connect(target->state_dir, id, err);
     return sock < 0 ? sock
@@ -29,7 +37,7 @@ static int request(const struct isolation_target *target, struct moat_ctl_ref *r
 int sentry_start(const struct isolation_target *target, struct err *err) {
     struct moat_ctl_reply reply;
     struct moat_ctl_ref msg;
-    return request(target, &msg, sizeof(msg), MOAT_CTL_START, &reply, sizeof(reply), err);
+    return sentry_request(target, &msg, sizeof(msg), MOAT_CTL_START, &reply, sizeof(reply), err);
 }
 
 int sentry_kill(const struct isolation_target *target, int signo, bool all, struct err *err) {
@@ -37,7 +45,8 @@ int sentry_kill(const struct isolation_target *target, int signo, bool all, stru
     struct moat_ctl_signal msg;
     msg.signo = (uint32_t)signo;
     msg.all = all;
-    return request(target, &msg.ref, sizeof(msg), MOAT_CTL_SIGNAL, &reply, sizeof(reply), err);
+    return sentry_request(target, &msg.ref, sizeof(msg), MOAT_CTL_SIGNAL, &reply, sizeof(reply),
+                          err);
 }
 
 static struct json_object *process_json(const struct moat_ctl_ps_entry *from) {
@@ -69,7 +78,7 @@ int sentry_processes(const struct isolation_target *target, struct json_object *
         json_object_put(all);
         return err_sys(err, -ENOMEM, "cannot list the processes");
     }
-    int e = request(target, &msg, sizeof(msg), MOAT_CTL_PS, reply, MOAT_CTL_MSG_MAX, err);
+    int e = sentry_request(target, &msg, sizeof(msg), MOAT_CTL_PS, reply, MOAT_CTL_MSG_MAX, err);
     if (e == 0) {
         memcpy(&fixed, reply, sizeof(fixed));
         if (fixed.data_size > fixed.h.size - sizeof(fixed)) {

@@ -9,6 +9,7 @@
 #ifndef MOAT_SANDBOX_SENTRY_H
 #define MOAT_SANDBOX_SENTRY_H
 
+#include "moat/control.h"
 #include "oci/isolation.h"
 
 extern const struct isolation_ops g_isolation_sentry;
@@ -23,6 +24,16 @@ must_check int sentry_kill(const struct isolation_target *target, int signo, boo
                            struct err *err);
 must_check int sentry_processes(const struct isolation_target *target, struct json_object **out,
                                 struct err *err);
+/* Limits and statistics (limits.c). */
+void sentry_host_limits(struct cgroup_resources *r);
+must_check int sentry_update(const struct isolation_target *target,
+                             const struct cgroup_resources *resources, struct err *err);
+must_check int sentry_stats(const struct isolation_target *target, struct json_object *data,
+                            struct err *err);
+/* Sends a fixed record whose reference names the container; -ESRCH when its monitor is gone. */
+must_check int sentry_request(const struct isolation_target *target, struct moat_ctl_ref *record,
+                              size_t len, uint16_t type, void *reply, size_t reply_max,
+                              struct err *err);
 must_check int sentry_destroy(const struct isolation_target *target, struct err *err);
 
 #endif

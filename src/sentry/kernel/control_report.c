@@ -85,6 +85,7 @@ uint32_t control_stats(struct container *c, char *data, size_t size) {
     s.process_count = c->process_count;
     s.thread_count = c->thread_count;
     spin_unlock(&g_tasklist_lock);
+    s.pids_limit = atomic_load(&c->pids_limit);
     s.memory_used = frames_used() * PAGE_SIZE;
     memcpy(data, &s, MIN(sizeof(s), size));
     return sizeof(s);
