@@ -281,7 +281,7 @@ int state_load(int dir, struct container_state *out, struct err *err) {
     if (e == 0 && out->pid > 0 && !state_alive(out)) {
         out->status = STATUS_STOPPED;
     }
-    if (e == 0 && out->status == STATUS_RUNNING) {
+    if (e == 0 && (out->status == STATUS_RUNNING || out->status == STATUS_CREATED)) {
         look_for_freeze(out);
     }
     return e;
