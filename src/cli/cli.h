@@ -77,6 +77,9 @@ void cli_report(const struct cli_globals *globals, const char *level, const char
 /* Every isolation there is; ends with NULL. */
 extern const struct isolation_ops *const g_isolations[];
 /* What the global options mean for the life cycle; no log of a sandbox. */
+/* Whether this is no root of the host: an ordinary user, or root of a user namespace, as under
+ * rootless Podman. */
+bool cli_is_rootless(void);
 struct runtime cli_runtime(const struct cli_globals *globals);
 /* Opens the log of a sandbox where one is asked for: descriptor, -1 for none, or -errno. */
 must_check int cli_open_log(const struct cli_globals *globals, bool wanted, int *out_fd,

@@ -71,7 +71,8 @@ static int choose_overlay(const struct create_options *o, struct container *c, s
         }
     }
     int mode = parse_choice(given, what, modes, err);
-    c->overlay = mode == 1 ? OVERLAY_MEMORY : OVERLAY_NONE;
+    /* Nothing is written to a read-only root, and mount points that it lacks lie in memory. */
+    c->overlay = mode == 1 || c->root_readonly ? OVERLAY_MEMORY : OVERLAY_NONE;
     return mode < 0 ? mode : 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,13 +16,25 @@ static void warn(void *arg, const char *message) {
     cli_report(arg, "warning", message);
 }
 
+/* user_namespaces(7): the first namespace maps every id to itself. */
+bool cli_is_rootless(void) {
+    unsigned int inside = 1, outside = 0, count = 0;
+    FILE *map = fopen("/proc/self/uid_map", "re");
+    int n = map != NULL ? fscanf(map, "%u %u %u", &inside, &outside, &count) : 0;
+    if (map != NULL) {
+        (void)fclose(map); /* only read */
+    }
+    bool first = n != 3 || (inside == 0 && outside == 0 && count == UINT32_MAX);
+    return geteuid() != 0 || !first;
+}
+
 struct runtime cli_runtime(const struct cli_globals *globals) {
     bool asked = globals->rootless != NULL && strcmp(globals->rootless, "auto") != 0;
     return (struct runtime){
         .root = globals->root,
         .isolations = g_isolations,
         .systemd_cgroup = globals->systemd_cgroup,
-        .rootless = asked ? strcmp(globals->rootless, "true") == 0 : geteuid() != 0,
+        .rootless = asked ? strcmp(globals->rootless, "true") == 0 : cli_is_rootless(),
         .log_fd = -1,
         .debug = globals->debug,
         .log_json = globals->log_format != NULL && strcmp(globals->log_format, "json") == 0,

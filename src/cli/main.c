@@ -94,9 +94,10 @@ static int check_globals(struct cli_globals *globals, struct err *err) {
     if (globals->root == NULL) {
         static char rootless[4096];
         const char *runtime_dir = getenv("XDG_RUNTIME_DIR");
+        bool is_root = geteuid() == 0 && (runtime_dir == NULL || !cli_is_rootless());
         (void)snprintf(rootless, sizeof(rootless), "%s/moat",
                        runtime_dir != NULL ? runtime_dir : "/tmp"); /* fits */
-        globals->root = geteuid() == 0 ? "/run/moat" : rootless;
+        globals->root = is_root ? "/run/moat" : rootless;
     }
     return 0;
 }

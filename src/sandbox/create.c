@@ -10,7 +10,7 @@
 #include "sandbox/client.h"
 #include "sandbox/console.h"
 #include "sandbox/foreground.h"
-#include "sandbox/hostnet.h"
+#include "sandbox/hostns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,12 +57,17 @@ static void monitor_exited(void *arg, int wait_status) {
 static noreturn_fn void monitor_main(struct monitor_process *m,
                                      const struct isolation_setup *setup) {
     static const int stdio[3] = {0, 1, 2};
-    const struct container *c = m->target->c;
+    struct container own = *m->target->c; /* its parts stay the target's */
+    const struct container *c = &own;
+    char hostname[HOSTNS_NAME_MAX];
     struct err err = {0};
     int wait_status = 0;
     /* First of all: what it starts is in the groups from its first moment. */
     int e = cgroup_enter(m->target->cgroup, getpid(), &err);
-    e = e != 0 ? e : hostnet_enter(c, &err);
+    e = e != 0 ? e : hostns_enter(c, hostname, &err);
+    if (e == 0 && own.hostname == NULL && hostname[0] != '\0') {
+        own.hostname = hostname;
+    }
     if (e == 0 && c->process.terminal) {
         e = console_open(setup->console_socket, c->process.rows, c->process.cols, &err);
     }

