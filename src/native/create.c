@@ -94,7 +94,7 @@ int native_create(const struct isolation_target *target, const struct isolation_
                                .helper = needs_helper(l),
                                .early = target->state_dir < 0,
                                .target_pidfd = -1};
-    s.namespaces = namespaces_new(l) & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME);
+    s.namespaces = namespaces_new(l) & ~plan_late_namespaces(l);
     int e = create_process(&s, target, err);
     *out_pid = s.pid;
     spawn_end(&s);

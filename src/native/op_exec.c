@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PASSWD_MAX (1 << 20)
+
 static const char *env_value(const struct strlist *env, const char *name) {
     size_t len = strlen(name);
     for (size_t i = 0; i < env->count; i++) {
@@ -45,11 +47,51 @@ static int program_error(const char *name, int e, bool searched, struct err *err
                           : err_sys(err, e, "exec: \"%s\"", name);
 }
 
+/* The home folder that /etc/passwd of the image gives a user; passwd(5).  The file is hostile: only
+ * a regular one is read, up to a bound. */
+static int find_home(uint32_t uid, char *out, size_t size) {
+    char *text = NULL, *state = NULL, *fields = NULL;
+    struct stat st;
+    cleanup_fd int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > PASSWD_MAX) {
+        return -ENOENT;
+    }
+    cleanup_free char *file = calloc(1, (size_t)st.st_size + 1);
+    if (file == NULL || read(fd, file, (size_t)st.st_size) < 0) {
+        return -ENOENT;
+    }
+    for (text = strtok_r(file, "\n", &state); text != NULL; text = strtok_r(NULL, "\n", &state)) {
+        char *field[7] = {NULL};
+        size_t n = 0;
+        for (fields = text; n < 7 && fields != NULL; n++) {
+            field[n] = strsep(&fields, ":");
+        }
+        if (n >= 6 && field[2][0] >= '0' && field[2][0] <= '9' &&
+            strtoul(field[2], NULL, 10) == uid && field[5][0] == '/' && strlen(field[5]) < size) {
+            memcpy(out, field[5], strlen(field[5]) + 1);
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+/* Programs expect a home folder; engines leave it to the runtime to look it up. */
+static int set_home(struct setup *s) {
+    char text[512] = "HOME=";
+    if (env_value(&s->env, "HOME") != NULL) {
+        return 0;
+    }
+    if (find_home(s->process->uid, text + 5, sizeof(text) - 5) != 0) {
+        (void)snprintf(text, sizeof(text), "HOME=/"); /* fits */
+    }
+    return strlist_set_env(&s->env, text);
+}
+
 /* execvp(3)'s search over the container's PATH, in the container's root and working directory. */
 int setup_find_program(struct setup *s, const struct setup_op *op, struct err *err) {
     const char *name = s->process->args.items[0];
     const char *path = env_value(&s->env, "PATH");
-    int failure = -ENOENT;
+    int failure = set_home(s) != 0 ? -ENOMEM : -ENOENT;
     if (strchr(name, '/') != NULL) {
         int n = snprintf(s->program, sizeof(s->program), "%s", name);
         /* What lies relative to the working directory is looked for once that is entered. */

@@ -95,8 +95,10 @@ int setup_keyring(struct setup *s, const struct setup_op *op, struct err *err) {
     return id < 0 ? -errno : 0;
 }
 
-int setup_cgroup_namespace(struct setup *s, const struct setup_op *op, struct err *err) {
-    return unshare(CLONE_NEWCGROUP) == 0 ? 0 : -errno;
+/* op->value is CLONE_NEW*: what clone could not make because it comes out of the process's state.
+ */
+int setup_unshare(struct setup *s, const struct setup_op *op, struct err *err) {
+    return unshare((int)op->value) == 0 ? 0 : -errno;
 }
 
 /* time_namespaces(7): offsets are set before a process is in it; setns then enters the new one. */

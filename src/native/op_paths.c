@@ -11,12 +11,37 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+/* Read-only, so that root of the container cannot change the mode of the host's device. */
+static int mask_file(struct setup *s, int target, struct err *err) {
+    const struct mount_attrs attrs = {
+        .set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, .userns = -1};
+    cleanup_fd int tree = mount_tree_open(s->null, "", false);
+    char path[PATH_OF_FD_SIZE];
+    if (tree == -ENOSYS) {
+        return mount_bind_legacy(path_of_fd(s->null, path), target, false);
+    }
+    int e = tree < 0 ? tree : mount_set_attrs(tree, &attrs, err);
+    if (e == -ENOSYS) {
+        e = mount_tree_attach(tree, target);
+        return e != 0 ? e : mount_set_attrs(tree, &attrs, err);
+    }
+    return e != 0 ? e : mount_tree_attach(tree, target);
+}
+
+static int mask_folder(int target, struct err *err) {
+    static const char options[] = "size=0k,nr_inodes=2";
+    cleanup_fd int mnt = mount_fs_open("tmpfs", "tmpfs", options, NULL, MOUNT_ATTR_RDONLY, err);
+    if (mnt == -ENOSYS) {
+        return mount_fs_legacy("tmpfs", "tmpfs", options, MOUNT_ATTR_RDONLY, target);
+    }
+    return mnt >= 0 ? mount_tree_attach(mnt, target) : mnt;
+}
+
 /*
  * The mask of a file is the host's /dev/null, held by a descriptor that is known to be the device;
  * the container's own /dev/null is not asked.  A path that is not there needs no mask.
  */
 int setup_masked_path(struct setup *s, const struct setup_op *op, struct err *err) {
-    const struct mount_attrs readonly = {.set = MOUNT_ATTR_RDONLY, .userns = -1};
     struct stat st;
     cleanup_fd int target = path_open_in_root(s->root, op->subject, O_PATH);
     if (target == -ENOENT || target == -ENOTDIR) {
@@ -25,20 +50,7 @@ int setup_masked_path(struct setup *s, const struct setup_op *op, struct err *er
     if (target < 0 || fstat(target, &st) != 0) {
         return target < 0 ? target : -errno;
     }
-    if (!S_ISDIR(st.st_mode)) {
-        cleanup_fd int tree = mount_tree_open(s->null, "", false);
-        char path[PATH_OF_FD_SIZE];
-        return tree >= 0         ? mount_tree_attach(tree, target)
-               : tree == -ENOSYS ? mount_bind_legacy(path_of_fd(s->null, path), target, false)
-                                 : tree;
-    }
-    cleanup_fd int mnt =
-        mount_fs_open("tmpfs", "tmpfs", "size=0k,nr_inodes=2", NULL, MOUNT_ATTR_RDONLY, err);
-    if (mnt == -ENOSYS) {
-        int e = mount_fs_legacy("tmpfs", "tmpfs", "size=0k,nr_inodes=2", readonly.set, target);
-        return e;
-    }
-    return mnt >= 0 ? mount_tree_attach(mnt, target) : mnt;
+    return S_ISDIR(st.st_mode) ? mask_folder(target, err) : mask_file(s, target, err);
 }
 
 /* A copy of the tree at the path, made read-only as a whole, comes to lie over it. */

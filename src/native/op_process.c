@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define IOPRIO_WHO_PROCESS 1 /* linux/ioprio.h, absent from older headers */
@@ -98,13 +99,10 @@ int setup_rlimit(struct setup *s, const struct setup_op *op, struct err *err) {
  * What is shared with others stays as it is: /dev/null, and what cannot be given away.
  */
 int setup_stdio(struct setup *s, const struct setup_op *op, struct err *err) {
-    struct stat null, st;
-    if (fstat(s->null, &null) != 0) {
-        return -errno;
-    }
+    struct stat st;
     for (int fd = 0; fd < 3; fd++) {
         if (fstat(fd, &st) != 0 || st.st_uid == s->process->uid ||
-            (S_ISCHR(st.st_mode) && st.st_rdev == null.st_rdev)) {
+            (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))) {
             continue; /* closed, theirs already, or everybody's */
         }
         if (fchown(fd, s->process->uid, (gid_t)-1) != 0 && errno != EINVAL && errno != EPERM &&

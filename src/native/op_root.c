@@ -13,14 +13,31 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* Scratch folder every host has; the mounts made on it are the container's alone. */
 #define SCRATCH "/tmp"
 
+/* The mask of files, held before any mount of the container can lie over it. */
+static int open_null(struct err *err) {
+    struct stat st;
+    cleanup_fd int fd = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        return err_sys(err, -errno, "cannot open the host's /dev/null");
+    }
+    return S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)
+               ? steal_fd(&fd)
+               : err_set(err, -EINVAL, "/dev/null of this host is not the null device");
+}
+
 /* op->value is MS_* of mount(2) for everything that was copied from the host. */
 int setup_propagation(struct setup *s, const struct setup_op *op, struct err *err) {
-    return mount(NULL, "/", NULL, (unsigned long)op->value, NULL) == 0 ? 0 : -errno;
+    if (mount(NULL, "/", NULL, (unsigned long)op->value, NULL) != 0) {
+        return -errno;
+    }
+    s->null = open_null(err);
+    return s->null < 0 ? s->null : 0;
 }
 
 /* pivot_root(2) refuses a new root whose parent mount is shared: one of our own goes between. */
@@ -79,13 +96,16 @@ int setup_root_overlay(struct setup *s, const struct setup_op *op, struct err *e
 
 /*
  * pivot_root(2), "pivot_root(".", ".")": the old root lies over the new one, is cut off from the
- * host's so that taking it away is not told there, and is taken away.
+ * host's so that taking it away is not told there, and is taken away.  It is held by a descriptor
+ * meanwhile: "." alone is the new root, whose own propagation is not to change.
  */
 int setup_pivot(struct setup *s, const struct setup_op *op, struct err *err) {
-    if (fchdir(s->root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0) {
+    cleanup_fd int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (old < 0 || fchdir(s->root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0) {
         return err_sys(err, -errno, "pivot_root is refused");
     }
-    if (mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) != 0 || umount2(".", MNT_DETACH) != 0) {
+    if (fchdir(old) != 0 || mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) != 0 ||
+        umount2(".", MNT_DETACH) != 0) {
         return err_sys(err, -errno, "cannot leave the host's root");
     }
     return chdir("/") == 0 ? 0 : -errno;
@@ -93,8 +113,7 @@ int setup_pivot(struct setup *s, const struct setup_op *op, struct err *err) {
 
 /* --no-pivot: for a host whose root is an initramfs, which cannot be pivoted away. */
 int setup_chroot(struct setup *s, const struct setup_op *op, struct err *err) {
-    if (fchdir(s->root) != 0 || (op->value != 0 && mount(".", "/", NULL, MS_MOVE, NULL) != 0) ||
-        chroot(".") != 0) {
+    if (fchdir(s->root) != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0) {
         return -errno;
     }
     return chdir("/") == 0 ? 0 : -errno;
@@ -111,4 +130,11 @@ int setup_remount_readonly(struct setup *s, const struct setup_op *op, struct er
     const struct mount_attrs attrs = {.set = MOUNT_ATTR_RDONLY, .userns = -1};
     cleanup_fd int top = path_open_in_root(s->root, op->subject, O_PATH);
     return top >= 0 ? mount_set_attrs(top, &attrs, err) : top;
+}
+
+/* op->subject is the working directory; what cannot be made is told when it is to be entered. */
+int setup_make_directory(struct setup *s, const struct setup_op *op, struct err *err) {
+    cleanup_fd int fd = path_make_in_root(s->root, op->subject, 0755, true);
+    (void)fd; /* see above */
+    return 0;
 }

@@ -80,6 +80,14 @@ static int check_container(const struct plan_input *in, struct err *err) {
 
 /* ---- namespaces ---- */
 
+/* The cgroup namespace's root is the group that its maker is in; a time namespace takes offsets
+ * before a process enters; and what an ipc namespace holds belongs to its maker's user. */
+uint64_t plan_late_namespaces(const struct oci_linux *l) {
+    uint64_t fresh = namespaces_new(l);
+    uint64_t ipc = (fresh & CLONE_NEWUSER) != 0 ? CLONE_NEWIPC : 0;
+    return fresh & (CLONE_NEWCGROUP | CLONE_NEWTIME | ipc);
+}
+
 /* The mount namespace comes last: paths of others were opened already, but /proc is the host's
  * until then. */
 static void add_joins(struct plan *p) {
@@ -108,6 +116,9 @@ static void add_namespaces(struct plan *p) {
     }
     if ((p->all & CLONE_NEWUSER) != 0) {
         add(p, SETUP_BECOME_ROOT, NULL, NULL, alone);
+    }
+    if ((plan_late_namespaces(&p->in->c->linux_) & CLONE_NEWIPC) != 0) {
+        add(p, SETUP_UNSHARE, "of type ipc", NULL, CLONE_NEWIPC);
     }
     if (p->in->protect_inside) {
         add(p, SETUP_PROTECT, NULL, NULL, 0);
@@ -356,10 +367,11 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
     add_root(&p);
     add(&p, SETUP_AWAIT, "to fill the control groups", NULL, STAGE_GROUPS);
     if ((p.fresh & CLONE_NEWCGROUP) != 0) {
-        add(&p, SETUP_CGROUP_NAMESPACE, NULL, NULL, 0);
+        add(&p, SETUP_UNSHARE, "of type cgroup", NULL, CLONE_NEWCGROUP);
     }
     add_mounts(&p);
     add_devices(&p);
+    add(&p, SETUP_MAKE_DIRECTORY, in->process->cwd, NULL, 0);
     if (in->process->terminal) {
         add(&p, SETUP_CONSOLE, NULL, NULL, 1);
     }
@@ -367,15 +379,12 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
         add(&p, SETUP_RUNTIME_HOOKS, NULL, NULL, STAGE_HOOKS);
     }
     add_hooks(&p, HOOK_CREATE_CONTAINER, "createContainer", false);
-    if ((p.all & CLONE_NEWNS) == 0 || in->how->no_pivot) {
-        add(&p, SETUP_CHROOT, NULL, NULL, (p.all & CLONE_NEWNS) != 0);
-    } else {
-        add(&p, SETUP_PIVOT, NULL, NULL, 0);
-    }
+    /* After the hooks, which may fill the root; while the host's /dev/null can still be mounted. */
+    add_readonly(&p);
+    add(&p, in->how->no_pivot ? SETUP_CHROOT : SETUP_PIVOT, NULL, NULL, 0);
     if (in->c->linux_.rootfs_propagation != 0) {
         add(&p, SETUP_ROOT_PROPAGATION, NULL, NULL, in->c->linux_.rootfs_propagation);
     }
-    add_readonly(&p);
     add_limits(&p);
     add(&p, SETUP_FIND_PROGRAM, NULL, NULL, 0);
     if (!in->early) {

@@ -22,6 +22,8 @@ struct plan_input {
  * caller's to free in either case. */
 must_check int plan_container(const struct plan_input *in, struct setup_plan *out, struct err *err);
 must_check int plan_exec(const struct plan_input *in, struct setup_plan *out, struct err *err);
+/* CLONE_NEW* of new namespaces that the process makes itself, later than clone. */
+uint64_t plan_late_namespaces(const struct oci_linux *l);
 /* The runtime's hooks (prestart, createRuntime) have something to run. */
 bool plan_has_runtime_hooks(const struct container *c);
 

@@ -13,7 +13,6 @@
 #include "native/sync.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,20 +21,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static int open_null(struct err *err) {
-    struct stat st;
-    cleanup_fd int fd = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        return err_sys(err, -errno, "cannot open /dev/null");
-    }
-    return S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)
-               ? steal_fd(&fd)
-               : err_set(err, -EINVAL, "/dev/null of this host is not the null device");
-}
 
 /* Descriptors that a service manager passed on: sd_listen_fds(3). */
 static int pass_listen_fds(struct spawn *s) {
@@ -86,8 +73,7 @@ int spawn_begin(struct spawn *s, struct err *err) {
     if (e != 0 && !s->in.protect_inside) {
         return e;
     }
-    s->setup.null = open_null(err);
-    e = s->setup.null < 0 ? s->setup.null : procfs_open(&s->setup.proc, err);
+    e = procfs_open(&s->setup.proc, err);
     s->in.proc = &s->setup.proc;
     if (e == 0 && copy_env(s) != 0) {
         e = err_sys(err, -ENOMEM, "process.env");
@@ -107,7 +93,6 @@ void spawn_end(struct spawn *s) {
     strlist_free(&s->setup.env);
     cleanup_fd_fn(&s->sync[0]);
     cleanup_fd_fn(&s->sync[1]);
-    cleanup_fd_fn(&s->setup.null);
     procfs_close(&s->setup.proc);
 }
 
