@@ -213,6 +213,7 @@ static bool take(struct vcpu *v, uint32_t index, struct trap *out) {
             for (int i = 0; i < 6; i++) {
                 out->u.syscall.args[i] = atomic_load_relaxed(&p->args[i]);
             }
+            out->u.syscall.posted = true;
             out->u.syscall.ip = atomic_load_relaxed(&p->ret);
             v->served++;
         }
