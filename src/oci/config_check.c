@@ -156,7 +156,7 @@ static int sysctl_namespace(const char *key) {
     if (strcmp(key, "kernel.hostname") == 0 || strcmp(key, "kernel.domainname") == 0) {
         return NS_UTS;
     }
-    return strncmp(key, "net.", 4) == 0 ? NS_NETWORK : -1;
+    return strncmp(key, "net.", 4) == 0 || strncmp(key, "net/", 4) == 0 ? NS_NETWORK : -1;
 }
 
 static int check_sysctl(const struct checking *k) {

@@ -215,24 +215,32 @@ static int read_cgroups_path(const struct oci_reader *r, const struct oci_node *
 
 /*
  * sysctl(8): names are written with dots or with slashes; the first separator tells which, and the
- * other character then stands for itself ("net/ipv4/conf/eth0.1/forwarding").  Stored with dots.
- * No component may be empty, "." or "..", whichever way it is written to /proc/sys.
+ * other character then stands for itself ("net/ipv4/conf/eth0.1/forwarding").  Stored with dots, or
+ * with slashes where a component holds a dot.  No component may be empty, "." or "..".
  */
 static int normalize_sysctl(const struct oci_reader *r, const struct oci_node *n, char *key) {
     bool slashes = key[strcspn(key, "./")] == '/';
-    for (char *c = key; slashes && *c != '\0'; c++) {
-        *c = *c == '/' ? '.' : *c == '.' ? '/' : *c;
-    }
-    for (const char *at = key;;) {
-        size_t len = strcspn(at, ".");
-        if (len == 0 || strspn(at, "/") == len) {
+    char separator = slashes ? '/' : '.', other = slashes ? '.' : '/';
+    bool mixed = strchr(key, other) != NULL;
+    for (char *at = key;;) {
+        size_t len = strcspn(at, slashes ? "/" : ".");
+        size_t dots = strspn(at, slashes ? "." : "/");
+        if (len == 0 || dots == len) {
             return oci_fail(r, n, -EINVAL, "is no name of a kernel parameter");
         }
-        if (at[len] == '\0') {
-            return 0;
+        at += len;
+        if (*at == '\0') {
+            break;
         }
-        at += len + 1;
+        at++;
     }
+    for (char *c = key; *c != '\0'; c++) {
+        bool separates = *c == separator;
+        if (separates || *c == other) {
+            *c = separates == mixed ? '/' : '.';
+        }
+    }
+    return 0;
 }
 
 static int read_sysctl(const struct oci_reader *r, const struct oci_node *n,

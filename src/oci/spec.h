@@ -137,7 +137,8 @@ struct oci_key_value {
     char *key, *value;
 };
 
-struct oci_key_values { /* annotations, sysctl */
+/* annotations; sysctl: names with dots, or with slashes where a component holds a dot */
+struct oci_key_values {
     struct oci_key_value *items;
     size_t count;
 };

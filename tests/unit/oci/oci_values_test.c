@@ -115,7 +115,7 @@ static void check_linux(const struct oci_linux *l) {
     CHECK(same(l->cgroups_path, "/pods/box"));
     CHECK(l->rootfs_propagation == (MS_SLAVE | MS_REC));
     CHECK(l->sysctl.count == 4 && same(oci_key_values_get(&l->sysctl, "net.ipv4.ip_forward"), "1"));
-    CHECK(oci_key_values_get(&l->sysctl, "net.ipv4.conf.eth0/1.forwarding") != NULL);
+    CHECK(oci_key_values_get(&l->sysctl, "net/ipv4/conf/eth0.1/forwarding") != NULL);
     CHECK(is_list(&l->masked_paths, "/proc/kcore|/proc/keys"));
     CHECK(is_list(&l->readonly_paths, "/proc/sys"));
     CHECK(same(l->mount_label, "system_u:object_r:container_file_t:s0"));
