@@ -58,38 +58,35 @@ static const struct cli_option g_run_options[] = {
 };
 
 /*
- * By option, else by annotation dev.moat.overlay.  The default is what runtime.md means by a root:
- * engines copy from it, commit it and start it again, and find there what the container wrote.
+ * By option, else as the settings and annotations have it.  The default is what runtime.md means by
+ * a root: engines copy from it, commit it and start it again, and find there what the container
+ * wrote.
  */
 static int choose_overlay(const struct create_options *o, struct container *c, struct err *err) {
     static const char *const modes[] = {"none", "memory", NULL};
-    const char *given = o->overlay, *what = "--overlay";
-    for (size_t i = 0; i < c->annotations.count && given == NULL; i++) {
-        if (strcmp(c->annotations.items[i].key, "dev.moat.overlay") == 0) {
-            given = c->annotations.items[i].value;
-            what = "annotation dev.moat.overlay";
-        }
+    int mode = parse_choice(o->overlay, "--overlay", modes, err);
+    if (mode >= 0 && o->overlay != NULL) {
+        c->overlay = mode == 1 ? OVERLAY_MEMORY : OVERLAY_NONE;
     }
-    int mode = parse_choice(given, what, modes, err);
     /* Nothing is written to a read-only root, and mount points that it lacks lie in memory. */
-    c->overlay = mode == 1 || c->root_readonly ? OVERLAY_MEMORY : OVERLAY_NONE;
+    if (c->root_readonly) {
+        c->overlay = OVERLAY_MEMORY;
+    }
     return mode < 0 ? mode : 0;
 }
 
 /* Reads the bundle; *out_text stays in use by *how. */
-static int prepare(const struct runtime *rt, const struct create_options *o, const char *id,
-                   struct container *c, struct lifecycle_create *how, char **out_text,
-                   struct err *err) {
+static int prepare(const struct cli_globals *globals, const struct runtime *rt,
+                   const struct create_options *o, const char *id, struct container *c,
+                   struct lifecycle_create *how, char **out_text, struct err *err) {
     static char bundle[PATH_MAX];
     size_t len = 0;
     static const char *const handovers[] = {"auto", "notify", "trap", "post", NULL};
-    static const char *const isolations[] = {"sentry", "native", NULL};
+    const struct isolation_ops *isolation = NULL;
     int e = state_check_id(id, err);
     int handover = e != 0 ? e : parse_choice(o->handover, "--handover", handovers, err);
-    int isolation =
-        handover < 0 ? handover : parse_choice(o->isolation, "--isolation", isolations, err);
-    if (isolation < 0) {
-        return isolation;
+    if (handover < 0) {
+        return handover;
     }
     const char *given = o->bundle != NULL ? o->bundle : ".";
     if (realpath(given, bundle) == NULL) {
@@ -98,18 +95,19 @@ static int prepare(const struct runtime *rt, const struct create_options *o, con
     const struct oci_reading reading = {.bundle = bundle, .warn = rt->warn, .arg = rt->arg};
     e = oci_bundle_text(bundle, out_text, &len, err);
     e = e != 0 ? e : oci_config_parse(&reading, *out_text, len, c, err);
+    e = e != 0 ? e : cli_apply_settings(globals, o->isolation, c, &isolation, err);
     e = e != 0 ? e : choose_overlay(o, c, err);
     if (e != 0) {
         return e;
     }
     c->id = strdup(id);
     c->strace = o->strace;
-    c->handover = (uint32_t)handover;
+    c->handover = o->handover != NULL ? (uint32_t)handover : c->handover;
     *how = (struct lifecycle_create){.bundle = bundle,
                                      .config = *out_text,
                                      .config_len = len,
                                      .id = id,
-                                     .isolation = g_isolations[isolation],
+                                     .isolation = isolation,
                                      .pid_file = o->pid_file,
                                      .console_socket = o->console_socket,
                                      .console_fd = -1,
@@ -151,7 +149,7 @@ static int run_create(const struct cli_globals *globals, void *options, int argc
     struct container c = {0};
     struct lifecycle_create how;
     cleanup_free char *text = NULL;
-    int e = prepare(&rt, o, argv[0], &c, &how, &text, err);
+    int e = prepare(globals, &rt, o, argv[0], &c, &how, &text, err);
     e = e != 0 ? e : cli_open_log(globals, o->strace, &rt.log_fd, err);
     e = e != 0 ? e : create_background(&rt, o, &c, &how, err);
     container_free(&c);
@@ -204,7 +202,7 @@ static int run_run(const struct cli_globals *globals, void *options, int argc, c
     cleanup_free char *text = NULL;
     struct err ignored = {0};
     int wait_status = 0;
-    int e = prepare(&rt, o, argv[0], &c, &how, &text, err);
+    int e = prepare(globals, &rt, o, argv[0], &c, &how, &text, err);
     e = e != 0 ? e : cli_open_log(globals, o->strace, &rt.log_fd, err);
     if (e == 0 && o->detach) {
         e = create_background(&rt, o, &c, &how, err);

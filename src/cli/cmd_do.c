@@ -156,8 +156,8 @@ static int set_limits(struct container *c, const struct do_options *o, struct er
         return -EINVAL;
     }
     c->network = (enum network_mode)network;
-    c->platform = (enum platform_choice)platform;
-    c->handover = (uint32_t)handover;
+    c->platform = o->platform != NULL ? (enum platform_choice)platform : c->platform;
+    c->handover = o->handover != NULL ? (uint32_t)handover : c->handover;
     c->strace = o->strace;
     if (o->memory != NULL) {
         int e = parse_size(o->memory, "--memory", &c->memory_limit, err);
@@ -202,16 +202,9 @@ static int open_log(const struct cli_globals *globals, const struct do_options *
     return o->strace || globals->debug ? fcntl(2, F_DUPFD_CLOEXEC, 3) : -1;
 }
 
-static int choose_isolation(const struct container *c, const struct do_options *o,
-                            const struct isolation_ops **out, struct err *err) {
-    static const struct isolation_ops *const ops[] = {&g_isolation_sentry, &g_isolation_native};
-    static const char *const names[] = {"sentry", "native", NULL};
-    int choice = parse_choice(o->isolation, "--isolation", names, err);
-    if (choice < 0) {
-        return choice;
-    }
-    *out = ops[choice];
-    if (*out == &g_isolation_sentry && c->network == NETWORK_HOST) {
+static int check_network(const struct container *c, const struct isolation_ops *isolation,
+                         struct err *err) {
+    if (isolation == &g_isolation_sentry && c->network == NETWORK_HOST) {
         return err_set(
             err, -EOPNOTSUPP,
             "--network host needs --isolation native: the application kernel has no access to the "
@@ -227,8 +220,9 @@ static int run_do(const struct cli_globals *globals, void *options, int argc, ch
     const int stdio[3] = {0, 1, 2};
     struct container c = {0};
     int wait_status = 0;
-    int e = build_container(&c, o, argc, argv, err);
-    e = e != 0 ? e : choose_isolation(&c, o, &isolation, err);
+    int e = cli_apply_settings(globals, o->isolation, &c, &isolation, err);
+    e = e != 0 ? e : build_container(&c, o, argc, argv, err);
+    e = e != 0 ? e : check_network(&c, isolation, err);
     int status = 2;
     if (e == 0) {
         cleanup_fd int log_fd = open_log(globals, o, err);

@@ -2,6 +2,8 @@
 /* What the commands that handle containers share. */
 #include "cli/cli.h"
 #include "native/native.h"
+#include "oci/annotations.h"
+#include "oci/settings.h"
 #include "sandbox/sentry.h"
 
 #include <errno.h>
@@ -41,6 +43,41 @@ struct runtime cli_runtime(const struct cli_globals *globals) {
         .warn = warn,
         .arg = (void *)(uintptr_t)globals,
     };
+}
+
+static const struct isolation_ops *find_isolation(const char *name) {
+    for (const struct isolation_ops *const *ops = g_isolations; *ops != NULL; ops++) {
+        if (strcmp((*ops)->name, name) == 0) {
+            return *ops;
+        }
+    }
+    return NULL;
+}
+
+int cli_apply_settings(const struct cli_globals *globals, const char *option, struct container *c,
+                       const struct isolation_ops **out, struct err *err) {
+    const struct oci_reading reading = {
+        .bundle = "/", .warn = warn, .arg = (void *)(uintptr_t)globals};
+    const struct settings_request request = {
+        .option = option,
+        .annotation = oci_key_values_get(&c->annotations, "dev.moat.isolation"),
+        .program = globals->program};
+    struct settings s;
+    enum isolation_kind kind = ISOLATION_SENTRY;
+    int e = settings_load(SETTINGS_PATH, &s, err);
+    e = e != 0 ? e : settings_choose(&s, &request, &kind, err);
+    if (e != 0) {
+        return e;
+    }
+    *out = find_isolation(isolation_kind_name(kind));
+    if (*out == NULL) {
+        return err_set(err, -EOPNOTSUPP, "isolation '%s' is not part of this build: choose another",
+                       isolation_kind_name(kind));
+    }
+    c->overlay = s.overlay;
+    c->platform = s.platform;
+    c->handover = s.handover;
+    return oci_annotations_apply(&reading, c, err);
 }
 
 int cli_open_log(const struct cli_globals *globals, bool wanted, int *out_fd, struct err *err) {

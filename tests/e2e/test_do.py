@@ -146,7 +146,7 @@ class Do(unittest.TestCase):
                  (["do", "--rootfs", "/nowhere", "x"], 2, "/nowhere"), (["do", "--memory", "lots", "x"], 2, "lots"),
                  (["do", "--memory", "1k", "x"], 2, "16m"), (["do", "--volume", "nope", "x"], 2, "nope"),
                  (["do", "--volume", "/nowhere:/x", "x"], 2, "/nowhere"), (["do", "--user", "root", "x"], 2, "root"),
-                 (["do", "--isolation", "paper", "x"], 2, "sentry, native"), (["do", "--env", "X", "x"], 2, "X"),
+                 (["do", "--isolation", "paper", "x"], 2, "native, sentry"), (["do", "--env", "X", "x"], 2, "X"),
                  (["do", "--cwd", "rel", "x"], 2, "rel"), (["do", "--overlay", "none", "x"], 2, "--rootfs"),
                  (["do", "--network", "host", "x"], 2, "native"), (["do", "-t", "x"], 2, "terminal"),
                  (["frob"], 2, "frob"), (["do", "--platform", "qemu", "x"], 2, "systrap"), (["--log-format", "xml", "list"], 2, "xml")]
