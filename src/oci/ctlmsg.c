@@ -66,7 +66,7 @@ static void build_mounts(struct builder *b, const struct container *c, uint32_t 
     for (size_t i = 0; i < c->mount_count; i++) {
         const struct container_mount *m = &c->mounts[i];
         struct moat_ctl_mount *out = builder_take(b, sizeof(*out));
-        out->flags = m->flags;
+        out->flags = m->flags | (m->tmpcopyup ? MOAT_MOUNT_TMPCOPYUP : 0);
         if (m->kind == MOUNT_BIND) {
             out->kind = MOAT_MOUNT_BIND;
             out->export_index = next_export++;

@@ -6,6 +6,7 @@
 #include "host/msg.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -23,10 +24,10 @@ static int compare_fds(const void *a, const void *b) {
     return *(const int *)a - *(const int *)b;
 }
 
-static void close_others(const int *keep, size_t keep_count, int link) {
+static void close_others(const int *keep, size_t keep_count, uint32_t preserve, int link) {
     int kept[16] = {link};
     size_t count = 1;
-    unsigned int from = 3;
+    unsigned int from = 3 + preserve;
     for (size_t i = 0; i < keep_count && count < ARRAY_COUNT(kept); i++) {
         kept[count++] = keep[i];
     }
@@ -42,7 +43,8 @@ static void close_others(const int *keep, size_t keep_count, int link) {
     (void)close_range(from, ~0u, 0);
 }
 
-int background_fork(const int *keep, size_t keep_count, struct background *out, struct err *err) {
+int background_fork(const int *keep, size_t keep_count, uint32_t preserve, struct background *out,
+                    struct err *err) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         return err_sys(err, -errno, "cannot make a socket pair");
@@ -50,7 +52,7 @@ int background_fork(const int *keep, size_t keep_count, struct background *out, 
     pid_t pid = fork();
     int saved = -errno;
     if (pid == 0) {
-        close_others(keep, keep_count, pair[1]);
+        close_others(keep, keep_count, preserve, pair[1]);
         (void)setsid();    /* a forked child is no group leader: cannot fail */
         (void)!chdir("/"); /* a working directory that stays in use is no reason to fail */
         *out = (struct background){.link = pair[1]};
@@ -63,6 +65,13 @@ int background_fork(const int *keep, size_t keep_count, struct background *out, 
     }
     *out = (struct background){.link = pair[0], .pid = pid};
     return 0;
+}
+
+void background_null_stdio(void) {
+    cleanup_fd int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3 && null_fd >= 0; fd++) {
+        (void)dup2(null_fd, fd); /* at worst the stream stays open until the end */
+    }
 }
 
 int background_tell(const struct background *b, int value) {

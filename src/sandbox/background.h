@@ -14,10 +14,14 @@ struct background {
 
 /*
  * Forks.  In the child (pid 0) it leaves the session and the working directory and closes every
- * descriptor above 2 but those of `keep` (entries of -1 are skipped).
+ * descriptor above 2 but those of `keep` (entries of -1 are skipped) and the first `preserve` of
+ * them.
  */
-must_check int background_fork(const int *keep, size_t keep_count, struct background *out,
-                               struct err *err);
+must_check int background_fork(const int *keep, size_t keep_count, uint32_t preserve,
+                               struct background *out, struct err *err);
+/* By the monitor: lets go of the streams that it was started with, so that their readers see the
+ * end when the container closes them. */
+void background_null_stdio(void);
 /* By the monitor: tells that a step is done, with its value.  -EPIPE when the command is gone. */
 must_check int background_tell(const struct background *b, int value);
 /* By the monitor: its last word is the failure; does not return. */

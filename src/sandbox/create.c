@@ -9,8 +9,10 @@
 #include "sandbox/background.h"
 #include "sandbox/client.h"
 #include "sandbox/console.h"
+#include "sandbox/fields.h"
 #include "sandbox/foreground.h"
 #include "sandbox/hostns.h"
+#include "sandbox/title.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +39,10 @@ static int monitor_sandbox_up(void *arg, struct err *err) {
 
 static int monitor_created(void *arg, struct err *err) {
     struct monitor_process *m = arg;
+    if (!m->target->c->process.terminal) {
+        background_null_stdio(); /* the streams are the container's alone from here on */
+    }
+    title_set(&m->target->c->process.args);
     int e = background_tell(&m->link, 0);
     m->created = e == 0;
     (void)close(m->link.link); /* nothing more to tell */
@@ -82,6 +88,9 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
                                    .log_fd = setup->log_fd,
                                    .debug = setup->debug,
                                    .log_json = setup->log_json,
+                                   .network_entered = hostns_network(c),
+                                   .background = true,
+                                   .preserve_fds = setup->preserve_fds,
                                    .wait_start = true,
                                    .listen_fd = listen_fd,
                                    .on_sandbox = monitor_sandbox_up,
@@ -105,7 +114,8 @@ int sentry_create(const struct isolation_target *target, const struct isolation_
                   pid_t *out_pid, struct err *err) {
     struct monitor_process m = {.target = target};
     const int keep[] = {target->state_dir, setup->log_fd, setup->console_socket};
-    int e = background_fork(keep, ARRAY_COUNT(keep), &m.link, err);
+    int e = fields_check(target->c, setup->warn, setup->arg, err);
+    e = e != 0 ? e : background_fork(keep, ARRAY_COUNT(keep), setup->preserve_fds, &m.link, err);
     if (e != 0) {
         return e;
     }

@@ -12,6 +12,8 @@
 #include "sandbox/background.h"
 #include "sandbox/client.h"
 #include "sandbox/console.h"
+#include "sandbox/monitor.h"
+#include "sandbox/title.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -31,21 +33,6 @@ struct exec_monitor {
     uint32_t next_id;
     struct background link;
 };
-
-/* Every signal that can be taken goes on to the process. */
-static int take_signals(struct err *err) {
-    sigset_t set;
-    (void)sigfillset(&set); /* cannot fail, as the calls below with valid numbers */
-    static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
-    for (size_t i = 0; i < ARRAY_COUNT(ours); i++) {
-        (void)sigdelset(&set, ours[i]);
-    }
-    (void)sigprocmask(SIG_SETMASK, &set, NULL);
-    (void)sigdelset(&set, SIGCHLD);
-    (void)sigdelset(&set, SIGPIPE);
-    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd >= 0 ? fd : err_sys(err, -errno, "cannot make a signal descriptor");
-}
 
 static void send_winsize(struct exec_monitor *m) {
     struct moat_ctl_winsize msg;
@@ -73,6 +60,11 @@ static void forward(struct exec_monitor *m) {
     }
 }
 
+static bool is_ours(const struct exec_monitor *m, const struct moat_ctl_exit *event) {
+    return strcmp(event->ref.exec_id, m->exec_id) == 0 &&
+           strcmp(event->ref.container, m->c->id) == 0;
+}
+
 static int wait_for_end(struct exec_monitor *m, struct moat_ctl_exit *event, struct err *err) {
     for (;;) {
         struct pollfd polls[2] = {{.fd = m->sock, .events = POLLIN},
@@ -88,7 +80,7 @@ static int wait_for_end(struct exec_monitor *m, struct moat_ctl_exit *event, str
             if (e < 0) {
                 return e;
             }
-            if (e == 1 && strcmp(event->ref.exec_id, m->exec_id) == 0) {
+            if (e == 1 && is_ours(m, event)) {
                 return 0;
             }
         }
@@ -96,21 +88,21 @@ static int wait_for_end(struct exec_monitor *m, struct moat_ctl_exit *event, str
 }
 
 /* Asks the container's monitor for the process; its exit event may come before the reply. */
-static int begin(struct exec_monitor *m, int state_dir, struct moat_ctl_exit *event,
-                 struct err *err) {
-    static const int stdio[3] = {0, 1, 2};
+static int begin(struct exec_monitor *m, int state_dir, uint32_t preserve,
+                 struct moat_ctl_exit *event, struct err *err) {
+    static const int fds[MSG_FDS_MAX] = {0, 1, 2, 3, 4, 5, 6, 7};
     struct moat_ctl_reply reply;
     cleanup_free void *record = NULL;
     size_t len = 0;
     m->sock = client_connect(state_dir, m->c->id, err);
-    m->signals = m->sock < 0 ? -1 : take_signals(err);
+    m->signals = m->sock < 0 ? -1 : monitor_signals(true, err);
     if (m->signals < 0) {
         return m->sock < 0 ? m->sock : m->signals;
     }
     int e = ctlmsg_build_create(m->c, m->process, m->exec_id, 1, &record, &len, err);
-    return e != 0
-               ? e
-               : client_request(m->sock, record, len, stdio, 3, &reply, sizeof(reply), event, err);
+    return e != 0 ? e
+                  : client_request(m->sock, record, len, fds, 3 + preserve, &reply, sizeof(reply),
+                                   event, err);
 }
 
 static noreturn_fn void monitor_main(struct exec_monitor *m, const struct isolation_target *target,
@@ -124,7 +116,9 @@ static noreturn_fn void monitor_main(struct exec_monitor *m, const struct isolat
         e = console_open(setup->console_socket, p->rows, p->cols, &err);
     }
     e = e == 0 && p->terminal ? terminal_raw(0, &ignored, &err) : e;
-    e = e != 0 ? e : begin(m, target->state_dir, &event, &err);
+    e = e != 0 ? e
+               : begin(m, target->state_dir, MIN(setup->preserve_fds, (uint32_t)MSG_FDS_MAX - 3),
+                       &event, &err);
     if (e != 0) {
         background_fail(&m->link, &err);
     }
@@ -134,9 +128,13 @@ static noreturn_fn void monitor_main(struct exec_monitor *m, const struct isolat
             (void)close(*left[i]); /* not needed any more */
         }
     }
+    if (!p->terminal) {
+        background_null_stdio(); /* the streams are the process's alone from here on */
+    }
+    title_set(&p->args);
     (void)background_tell(&m->link, 0); /* the process runs, whoever listens */
     (void)close(m->link.link);
-    bool ended = event.ref.h.magic == MOAT_CTL_MAGIC && strcmp(event.ref.exec_id, m->exec_id) == 0;
+    bool ended = event.ref.h.magic == MOAT_CTL_MAGIC && is_ours(m, &event);
     e = ended ? 0 : wait_for_end(m, &event, &err);
     /* A sandbox that is gone took the process with it, as SIGKILL does. */
     _exit(e != 0                      ? 128 + SIGKILL
@@ -152,7 +150,7 @@ int sentry_exec(const struct isolation_target *target, struct container_process 
     (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
     (void)snprintf(m.exec_id, sizeof(m.exec_id), "%d-%lld-%ld", (int)getpid(),
                    (long long)now.tv_sec, now.tv_nsec); /* fits */
-    int e = background_fork(keep, ARRAY_COUNT(keep), &m.link, err);
+    int e = background_fork(keep, ARRAY_COUNT(keep), setup->preserve_fds, &m.link, err);
     if (e != 0) {
         return e;
     }

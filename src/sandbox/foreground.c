@@ -13,10 +13,29 @@ enum { ID_CREATE = 1, ID_START };
 
 static int send_create(struct monitor *m, const struct container *c, const struct foreground *run,
                        struct err *err) {
+    const struct ctlmsg_create in = {.c = c, .p = &c->process, .request_id = ID_CREATE};
     cleanup_free void *create = NULL;
+    int fds[MSG_FDS_MAX];
     size_t len = 0;
-    int e = ctlmsg_build_create(c, &c->process, NULL, ID_CREATE, &create, &len, err);
-    return e != 0 ? e : monitor_send(m, create, len, run->stdio, 3, err);
+    uint32_t fd_count = 3 + MIN(run->preserve_fds, (uint32_t)MSG_FDS_MAX - 3);
+    int e = create_record(&in, &create, &len, err);
+    for (uint32_t i = 0; i < fd_count; i++) {
+        fds[i] = i < 3 ? run->stdio[i] : (int)i;
+    }
+    return e != 0 ? e : monitor_send(m, create, len, fds, fd_count, err);
+}
+
+int create_record(const struct ctlmsg_create *in, void **out, size_t *out_len, struct err *err) {
+    const struct oci_seccomp *s = &in->c->linux_.seccomp;
+    struct seccomp_program program = {.code = NULL};
+    struct ctlmsg_create with = *in;
+    int e = s->set ? seccomp_compile(s, &program, err) : 0;
+    if (e == 0 && s->set) {
+        with.seccomp = &program;
+    }
+    e = e != 0 ? e : ctlmsg_create(&with, out, out_len, err);
+    seccomp_program_free(&program);
+    return e;
 }
 
 static int send_start(struct monitor *m, const struct container *c, struct err *err) {
@@ -74,11 +93,14 @@ static int serve(struct monitor *m, const struct container *c, const struct fore
 
 int foreground_run(const struct container *c, const struct foreground *run, int *out_wait_status,
                    struct err *err) {
-    const struct sandbox_options options = {
-        .log_fd = run->log_fd, .debug = run->debug, .log_json = run->log_json};
+    const struct sandbox_options options = {.log_fd = run->log_fd,
+                                            .debug = run->debug,
+                                            .log_json = run->log_json,
+                                            .pod = run->pod,
+                                            .network_entered = run->network_entered};
     struct sandbox sandbox;
     struct monitor m;
-    int e = monitor_init(&m, &sandbox, c->id, err);
+    int e = monitor_init(&m, &sandbox, c->id, run->background, err);
     if (e != 0) {
         return e;
     }

@@ -28,6 +28,13 @@ static int join(const char *path, int flag, const char *name, struct err *err) {
                          path);
 }
 
+static bool g_made; /* new ones */
+
+bool hostns_network(const struct container *c) {
+    const struct oci_namespace_entry *n = &c->linux_.namespaces[NS_NETWORK];
+    return n->set && (n->path != NULL || g_made);
+}
+
 int hostns_enter(const struct container *c, char *hostname, struct err *err) {
     int fresh = 0;
     hostname[0] = '\0';
@@ -47,6 +54,7 @@ int hostns_enter(const struct container *c, char *hostname, struct err *err) {
     if (unshare(fresh) != 0) {
         return errno == EPERM ? 0 : err_sys(err, -errno, "cannot make the container's namespaces");
     }
+    g_made = true;
     if ((fresh & CLONE_NEWUTS) != 0 && c->hostname != NULL) {
         (void)sethostname(c->hostname, strlen(c->hostname)); /* the sandbox has it by itself */
     }

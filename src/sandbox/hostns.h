@@ -16,5 +16,7 @@
  * New ones need CAP_SYS_ADMIN; an ordinary user has nothing to put there, and goes without.
  */
 must_check int hostns_enter(const struct container *c, char *hostname, struct err *err);
+/* Did it leave the caller in a network namespace that is the container's? */
+bool hostns_network(const struct container *c);
 
 #endif

@@ -37,6 +37,7 @@ enum {
     FD_LOG,
     FD_PROGRAM,
     FD_STATUS,
+    FD_ADMIN, /* the Gofer's */
     FD_EXPORTS,
 };
 
@@ -46,6 +47,7 @@ struct starter {
     const struct sandbox_options *options;
     int control[2]; /* [0] ours, [1] the Sentry's */
     int gofer[2];   /* [0] the Sentry's, [1] the Gofer's */
+    int admin[2];   /* [0] ours, [1] the Gofer's; -1 without a pod */
     int shm, sentry_program, gofer_program;
     int exports[MOAT_GOFER_EXPORTS_MAX];
     bool export_ro[MOAT_GOFER_EXPORTS_MAX];
@@ -185,7 +187,7 @@ static noreturn_fn void sentry_child(struct starter *s, int config, int go, int 
         } else {
             (void)fcntl(FD_PROGRAM, F_SETFD, FD_CLOEXEC); /* cannot fail on an open descriptor */
             (void)fcntl(FD_STATUS, F_SETFD, FD_CLOEXEC);
-            (void)close_range(FD_EXPORTS, ~0u, 0); /* nothing of the caller's comes along */
+            (void)close_range(FD_ADMIN, ~0u, 0); /* nothing of the caller's comes along */
             (void)child_exec("moat-sentry", &err);
             status = FD_STATUS;
         }
@@ -203,7 +205,8 @@ static int start_sentry(struct starter *s, pid_t *out_pid, struct err *err) {
     if (pipe2(go, O_CLOEXEC) != 0 || pipe2(status, O_CLOEXEC) != 0) {
         return err_sys(err, -errno, "cannot make a pipe");
     }
-    struct clone_args args = {.flags = confine_namespaces(true), .exit_signal = SIGCHLD};
+    struct clone_args args = {.flags = confine_namespaces(!s->options->network_entered),
+                              .exit_signal = SIGCHLD};
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0) {
         (void)close(go[1]); /* so that our parent's death ends the read */
@@ -232,14 +235,15 @@ static int start_sentry(struct starter *s, pid_t *out_pid, struct err *err) {
 static noreturn_fn void gofer_child(struct starter *s, int config, int status) {
     struct err err = {0};
     int e = raise_fd(&config) | raise_fd(&s->gofer[1]) | raise_fd(&s->shm) |
-            raise_fd(&s->gofer_program) | raise_fd(&status);
+            raise_fd(&s->gofer_program) | raise_fd(&s->admin[1]) | raise_fd(&status);
     for (uint32_t i = 0; i < s->export_count; i++) {
         e |= raise_fd(&s->exports[i]);
     }
     if (e == 0 && child_null_stdio(&err) == 0) {
         (void)setsid(); /* no terminal signal may reach it */
         e = place_fd(config, FD_BOOT) | place_fd(s->gofer[1], FD_GOFER) | place_fd(s->shm, FD_SHM) |
-            place_fd(s->gofer_program, FD_PROGRAM) | place_fd(status, FD_STATUS);
+            place_fd(s->gofer_program, FD_PROGRAM) | place_fd(status, FD_STATUS) |
+            place_fd(s->admin[1], FD_ADMIN);
         for (uint32_t i = 0; i < s->export_count; i++) {
             e |= place_fd(s->exports[i], FD_EXPORTS + (int)i);
         }
@@ -250,6 +254,9 @@ static noreturn_fn void gofer_child(struct starter *s, int config, int status) {
                                         at all */
             (void)close(FD_MEMORY);
             (void)close(FD_LOG);
+            if (s->admin[1] < 0) {
+                (void)close(FD_ADMIN); /* likewise */
+            }
             (void)close_range((unsigned int)FD_EXPORTS + s->export_count, ~0u, 0);
             (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* cannot fail with a valid signal */
             (void)child_exec("moat-gofer", &err);
@@ -270,7 +277,7 @@ static int gofer_config(const struct starter *s, struct err *err) {
         .size = sizeof(config),
         .socket_fd = FD_GOFER,
         .shm_fd = FD_SHM,
-        .admin_fd = -1,
+        .admin_fd = s->admin[1] >= 0 ? FD_ADMIN : -1,
         .export_count = s->export_count,
     };
     for (uint32_t i = 0; i < s->export_count; i++) {
@@ -355,6 +362,9 @@ static int open_channels(struct starter *s, struct err *err) {
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->gofer) != 0) {
         return err_sys(err, -errno, "cannot make a socket pair");
     }
+    if (s->options->pod && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->admin) != 0) {
+        return err_sys(err, -errno, "cannot make a socket pair");
+    }
     int room = (int)(4 * MOAT_CTL_MSG_MAX); /* a CREATE message is sent before anyone reads */
     (void)setsockopt(s->control[0], SOL_SOCKET, SO_SNDBUFFORCE, &room,
                      sizeof(room)); /* else the default */
@@ -372,8 +382,8 @@ static int open_channels(struct starter *s, struct err *err) {
 }
 
 static void close_all(struct starter *s) {
-    int *fds[] = {&s->control[0],    &s->control[1],    &s->gofer[0],
-                  &s->gofer[1],      &s->shm,           &s->sentry_program,
+    int *fds[] = {&s->control[0],    &s->control[1],    &s->gofer[0],    &s->gofer[1],
+                  &s->admin[0],      &s->admin[1],      &s->shm,         &s->sentry_program,
                   &s->gofer_program, &s->sentry_status, &s->gofer_status};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_fd_fn(fds[i]);
@@ -389,12 +399,14 @@ int sandbox_start(const struct container *c, const struct sandbox_options *optio
                         .options = options,
                         .control = {-1, -1},
                         .gofer = {-1, -1},
+                        .admin = {-1, -1},
                         .shm = -1,
                         .sentry_program = -1,
                         .gofer_program = -1,
                         .sentry_status = -1,
                         .gofer_status = -1};
-    *out_sandbox = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1};
+    *out_sandbox =
+        (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1, .admin_fd = -1};
     int e = open_channels(&s, err);
     e = e != 0 ? e : open_exports(&s, err);
     /* The Gofer first: it sets itself up while our clone makes the Sentry's namespaces. */
@@ -406,6 +418,8 @@ int sandbox_start(const struct container *c, const struct sandbox_options *optio
         sandbox_kill(out_sandbox);
     } else {
         out_sandbox->control_fd = steal_fd(&s.control[0]);
+        out_sandbox->admin_fd = steal_fd(&s.admin[0]);
+        out_sandbox->export_count = s.export_count;
     }
     close_all(&s);
     return e;
@@ -432,5 +446,6 @@ void sandbox_kill(struct sandbox *s) {
     reap(&s->sentry_pid);
     reap(&s->gofer_pid);
     cleanup_fd_fn(&s->control_fd);
-    s->control_fd = -1;
+    cleanup_fd_fn(&s->admin_fd);
+    s->control_fd = s->admin_fd = -1;
 }

@@ -15,12 +15,17 @@ struct sandbox_options {
     int log_fd; /* -1: no log of the Sentry */
     bool debug;
     bool log_json;
+    bool pod;             /* containers may join it */
+    bool network_entered; /* the caller is in the container's network namespace, which the Sentry
+                             shares; else it gets one of its own */
 };
 
 struct sandbox {
     pid_t sentry_pid; /* init of the sandbox's pid namespace */
     pid_t gofer_pid;
     int control_fd; /* SOCK_SEQPACKET to the Sentry: moat/control.h */
+    int admin_fd;   /* SOCK_SEQPACKET to the Gofer: struct moat_gofer_change; -1: nobody may join */
+    uint32_t export_count; /* that it began with */
 };
 
 /*

@@ -373,8 +373,9 @@ class Shim(unittest.TestCase):
         self.read(until=b"ready\n")
         pids = json.loads(self.call("ps", "--format", "json", self.id, ok=True).stdout)
         self.assertIn(pid, pids)
-        for p in pids:
-            os.kill(p, 0)  # the host's pids: `docker top` looks for them with the host's ps
+        os.kill(pid, 0)  # the host's pids: `docker top` looks for them with the host's ps
+        title = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        self.assertEqual(title[:2], [b"sh", b"-c"])  # and shows the container's command
 
     def test_pause_and_resume(self):
         has("pause")
