@@ -96,7 +96,8 @@ class Result(unittest.TextTestResult):
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
-        print(f"skip {unittest.TestCase.id(test) if isinstance(test, unittest.TestCase) else test}: {reason}")
+        name = unittest.TestCase.id(test) if isinstance(test, unittest.TestCase) else str(test)
+        print(f"skip {name}: {reason}")
 
 
 def run_python(folders, pattern, tally):

@@ -15,6 +15,7 @@
 #define atomic_fetch_sub(p, v)     __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 #define atomic_fetch_or(p, v)      __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
 #define atomic_fetch_and(p, v)     __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
+#define atomic_fence()             __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define atomic_exchange(p, v)      __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 
 /* Strong compare-and-swap: true when *p was *expected and is now desired. */

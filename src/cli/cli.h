@@ -47,6 +47,8 @@ struct cli_command {
     const char *name;
     const char *synopsis;             /* behind the name */
     const char *summary;              /* one line */
+    const char *description;          /* paragraphs with an empty line between, or NULL */
+    bool takes_container;             /* its argument is an existing container's id */
     const struct cli_option *options; /* ends with name NULL */
     size_t options_size;              /* of the struct the offsets point into; it starts zeroed */
     int min_args, max_args;           /* positional; max -1: any number */
@@ -56,9 +58,11 @@ struct cli_command {
                struct err *err);
 };
 
-extern const struct cli_command g_cmd_do, g_cmd_create, g_cmd_start, g_cmd_run, g_cmd_state,
-    g_cmd_kill, g_cmd_delete, g_cmd_list, g_cmd_exec, g_cmd_ps, g_cmd_wait, g_cmd_spec,
-    g_cmd_features, g_cmd_pause, g_cmd_resume, g_cmd_update, g_cmd_events;
+extern const struct cli_command g_cmd_do, g_cmd_create, g_cmd_start, g_cmd_run, g_cmd_state;
+extern const struct cli_command g_cmd_kill, g_cmd_delete, g_cmd_list, g_cmd_exec, g_cmd_ps;
+extern const struct cli_command g_cmd_pause, g_cmd_resume, g_cmd_update, g_cmd_events;
+extern const struct cli_command g_cmd_wait, g_cmd_spec, g_cmd_features, g_cmd_help;
+extern const struct cli_command g_cmd_completion, g_cmd_check;
 
 /* The table, in the order of help; ends with NULL. */
 extern const struct cli_command *const g_commands[];
@@ -72,6 +76,10 @@ must_check int cli_parse(const struct cli_option *table, void *out, int argc, ch
 void cli_free_options(const struct cli_option *table, void *options);
 void cli_print_help(const struct cli_command *command);
 void cli_print_usage(void);
+/* The manual page moat(8) in man(7)'s language. */
+void cli_print_man(void);
+/* The row of that name, or NULL. */
+const struct cli_command *cli_find_command(const char *name);
 /* One line, as text or JSON, level "error" / "warning": to standard error, and to the log where one
  * is given.  Warnings go to the log alone then: standard error may be the container's. */
 void cli_report(const struct cli_globals *globals, const char *level, const char *message);

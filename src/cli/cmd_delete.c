@@ -34,5 +34,6 @@ const struct cli_command g_cmd_delete = {
     .min_args = 1,
     .max_args = -1,
     .args_help = "the container's id",
+    .takes_container = true,
     .run = run_delete,
 };

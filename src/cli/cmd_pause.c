@@ -26,6 +26,7 @@ const struct cli_command g_cmd_pause = {
     .min_args = 1,
     .max_args = 1,
     .args_help = "the container's id",
+    .takes_container = true,
     .run = run_pause,
 };
 
@@ -38,5 +39,6 @@ const struct cli_command g_cmd_resume = {
     .min_args = 1,
     .max_args = 1,
     .args_help = "the container's id",
+    .takes_container = true,
     .run = run_resume,
 };

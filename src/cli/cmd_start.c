@@ -19,5 +19,6 @@ const struct cli_command g_cmd_start = {
     .min_args = 1,
     .max_args = 1,
     .args_help = "the container's id",
+    .takes_container = true,
     .run = run_start,
 };

@@ -31,5 +31,6 @@ const struct cli_command g_cmd_state = {
     .min_args = 1,
     .max_args = 1,
     .args_help = "the container's id",
+    .takes_container = true,
     .run = run_state,
 };

@@ -34,11 +34,31 @@ const struct cli_option g_global_options[] = {
     {0},
 };
 
+/* clang-format off */
 const struct cli_command *const g_commands[] = {
-    &g_cmd_do,     &g_cmd_run,  &g_cmd_create, &g_cmd_start, &g_cmd_exec,     &g_cmd_state,
-    &g_cmd_list,   &g_cmd_ps,   &g_cmd_kill,   &g_cmd_pause, &g_cmd_resume,   &g_cmd_update,
-    &g_cmd_events, &g_cmd_wait, &g_cmd_delete, &g_cmd_spec,  &g_cmd_features, NULL,
+    &g_cmd_do,
+    &g_cmd_run,
+    &g_cmd_create,
+    &g_cmd_start,
+    &g_cmd_exec,
+    &g_cmd_state,
+    &g_cmd_list,
+    &g_cmd_ps,
+    &g_cmd_kill,
+    &g_cmd_pause,
+    &g_cmd_resume,
+    &g_cmd_update,
+    &g_cmd_events,
+    &g_cmd_wait,
+    &g_cmd_delete,
+    &g_cmd_spec,
+    &g_cmd_features,
+    &g_cmd_check,
+    &g_cmd_completion,
+    &g_cmd_help,
+    NULL,
 };
+/* clang-format on */
 
 static void report_json(FILE *out, const char *level, const char *message, const char *when) {
     struct json_object *line = json_object_new_object();
@@ -162,14 +182,13 @@ int main(int argc, char **argv) {
     }
     argc -= first + 1;
     argv += first + 1;
-    if (globals.help || argc == 0 || strcmp(argv[0], "help") == 0) {
+    if (globals.help || argc == 0) {
         cli_print_usage();
-        return globals.help || argc > 0 ? 0 : EXIT_USAGE;
+        return globals.help ? 0 : EXIT_USAGE;
     }
-    for (const struct cli_command *const *c = g_commands; *c != NULL; c++) {
-        if (strcmp((*c)->name, argv[0]) == 0) {
-            return run_command(&globals, *c, argc - 1, argv + 1);
-        }
+    const struct cli_command *command = cli_find_command(argv[0]);
+    if (command != NULL) {
+        return run_command(&globals, command, argc - 1, argv + 1);
     }
     (void)err_set(&err, -EINVAL, "unknown command '%s': 'moat --help' lists the commands", argv[0]);
     return usage_error(&globals, &err);

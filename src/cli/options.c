@@ -143,6 +143,18 @@ void cli_print_help(const struct cli_command *command) {
            command->summary, command->name, command->synopsis[0] != '\0' ? " " : "",
            command->synopsis);
     print_options(command->options);
+    if (command->description != NULL) {
+        printf("\n%s\n", command->description);
+    }
+}
+
+const struct cli_command *cli_find_command(const char *name) {
+    for (const struct cli_command *const *c = g_commands; *c != NULL; c++) {
+        if (strcmp((*c)->name, name) == 0) {
+            return *c;
+        }
+    }
+    return NULL;
 }
 
 void cli_print_usage(void) {
@@ -153,5 +165,5 @@ void cli_print_usage(void) {
     }
     printf("\nGlobal options:\n");
     print_options(g_global_options);
-    printf("\n'moat COMMAND --help' tells more about a command.\n");
+    printf("\n'moat help COMMAND' tells more about a command.\n");
 }

@@ -11,7 +11,7 @@ import unittest
 
 import moat
 
-ISOLATIONS = ("sentry",)
+ISOLATIONS = ("sentry", "native")
 
 
 def cgroup_folders(name):

@@ -107,13 +107,13 @@ class Shim(unittest.TestCase):
         self.bundle, self.state = f"{self.dir}/task", f"{self.dir}/state"
         os.mkdir(self.bundle)
         self.log = f"{self.bundle}/log.json"
-        self.id = "c" * 64
-        self.cgroup = f"/moat-shim-{os.getpid()}/{self.id}"
+        self.container = "c" * 64
+        self.cgroup = f"/moat-shim-{os.getpid()}/{self.container}"
         self.files = []
         self.addCleanup(self.clean)
 
     def clean(self):
-        self.call("delete", "--force", self.id)
+        self.call("delete", "--force", self.container)
         for f in self.files:
             f.close()
         for c in CGROUPS.iterdir():
@@ -156,7 +156,7 @@ class Shim(unittest.TestCase):
         self.write_config(*args, edit=edit, **more)
         self.out, out = self.pipe()
         inp, self.inp = self.pipe()
-        p = subprocess.Popen(self.vector("create", "--bundle", self.bundle, "--pid-file", f"{self.bundle}/init.pid", *extra, self.id),
+        p = subprocess.Popen(self.vector("create", "--bundle", self.bundle, "--pid-file", f"{self.bundle}/init.pid", *extra, self.container),
                              stdin=inp, stdout=out, stderr=out, cwd=self.bundle, pass_fds=pass_fds)
         out.close()
         inp.close()
@@ -178,7 +178,7 @@ class Shim(unittest.TestCase):
         return int(text)
 
     def start(self):
-        self.call("start", self.id, ok=True)
+        self.call("start", self.container, ok=True)
 
     def wait(self, pid):
         """The exit code as the shim and conmon see it, who wait for a process that has fallen to them: 128 + N for signal N too."""
@@ -201,7 +201,7 @@ class Shim(unittest.TestCase):
         self.fail(f"the container's output did not end: {got!r}")
 
     def status(self):
-        return json.loads(self.call("state", self.id, ok=True).stdout)["status"]
+        return json.loads(self.call("state", self.container, ok=True).stdout)["status"]
 
     def exec(self, *args, extra=(), stdin=subprocess.DEVNULL, **more):
         """`exec` as the shim calls it; (the runtime's exit code, the pid or None, the read end of its output)."""
@@ -211,7 +211,7 @@ class Shim(unittest.TestCase):
         pid_file = f"{self.bundle}/exec.pid"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(pid_file)
-        p = subprocess.Popen(self.vector("exec", "--process", path, *extra, "--detach", "--pid-file", pid_file, self.id),
+        p = subprocess.Popen(self.vector("exec", "--process", path, *extra, "--detach", "--pid-file", pid_file, self.container),
                              stdin=stdin, stdout=w, stderr=w, cwd=self.bundle)
         w.close()
         code = p.wait(timeout=60)
@@ -221,8 +221,8 @@ class Shim(unittest.TestCase):
 
     def test_the_life_of_docker_run(self):
         pid = self.create("sh", "-c", "echo out; read x; echo got $x; exit 7")
-        state = json.loads(self.call("state", self.id, ok=True).stdout)
-        self.assertEqual((state["status"], state["pid"], state["id"], state["bundle"]), ("created", pid, self.id, self.bundle))
+        state = json.loads(self.call("state", self.container, ok=True).stdout)
+        self.assertEqual((state["status"], state["pid"], state["id"], state["bundle"]), ("created", pid, self.container, self.bundle))
         self.start()
         self.assertEqual(self.read(until=b"out\n"), "out\n")
         self.assertEqual(self.status(), "running")
@@ -231,24 +231,24 @@ class Shim(unittest.TestCase):
         self.assertEqual(self.wait(pid), 7)
         self.assertEqual(self.read(), "", "the streams are given up at the end")
         self.assertEqual(self.status(), "stopped")
-        self.call("delete", self.id, ok=True)
-        self.call("delete", "--force", self.id, ok=True)
+        self.call("delete", self.container, ok=True)
+        self.call("delete", "--force", self.container, ok=True)
 
     def test_create_does_not_run_the_program(self):
         self.create("sh", "-c", "echo ran")
         self.assertEqual(select.select([self.out], [], [], 0.3)[0], [])
-        self.call("delete", "--force", self.id, ok=True)
+        self.call("delete", "--force", self.container, ok=True)
         self.assertEqual(self.read(), "")
 
     def test_kill_by_number(self):
         pid = self.create("sh", "-c", "trap 'echo hup' HUP; echo ready; while :; do sleep 0.05; done")
         self.start()
         self.read(until=b"ready\n")
-        self.call("kill", self.id, "1", ok=True)
+        self.call("kill", self.container, "1", ok=True)
         self.assertIn("hup", self.read(until=b"hup\n"))
-        self.call("kill", self.id, "9", ok=True)
+        self.call("kill", self.container, "9", ok=True)
         self.assertEqual(self.wait(pid), 137)
-        r = self.call("kill", self.id, "15", ok=False)
+        r = self.call("kill", self.container, "15", ok=False)
         self.assertRegex(r.stdout, "container not running|process already finished")
         self.assertRegex(self.last_error(), "container not running|process already finished")
 
@@ -256,12 +256,12 @@ class Shim(unittest.TestCase):
         pid = self.create("sh", "-c", "sleep 1000 & sleep 1000 & echo ready; wait")
         self.start()
         self.read(until=b"ready\n")
-        self.call("kill", "--all", self.id, "9", ok=True)
+        self.call("kill", "--all", self.container, "9", ok=True)
         self.assertEqual(self.wait(pid), 137)
         self.assertEqual(self.read(), "", "no process keeps the pipe")
         # The shim calls it again, without looking, before a delete.
-        self.call("kill", "--all", self.id, "9")
-        self.call("delete", self.id, ok=True)
+        self.call("kill", "--all", self.container, "9")
+        self.call("delete", self.container, ok=True)
 
     def test_kill_of_the_pid_itself(self):
         """conmon and an engine that lost its runtime kill the pid; nothing of the container may live on."""
@@ -272,22 +272,22 @@ class Shim(unittest.TestCase):
         self.assertEqual(self.wait(pid), 137)
         self.assertEqual(self.read(), "")
         self.assertEqual(self.status(), "stopped")
-        self.call("delete", self.id, ok=True)
+        self.call("delete", self.container, ok=True)
 
     def test_what_is_not_there(self):
         has("pause")
         for args in (["state"], ["start"], ["delete"], ["pause"], ["resume"], ["ps", "--format", "json"]):
-            r = self.call(*args, self.id, ok=False)
+            r = self.call(*args, self.container, ok=False)
             self.assertIn("container does not exist", r.stdout, args)
             self.assertIn("container does not exist", self.last_error(), args)
-        r = self.call("kill", self.id, "9", ok=False)
+        r = self.call("kill", self.container, "9", ok=False)
         self.assertIn("container does not exist", r.stdout)
-        self.call("delete", "--force", self.id, ok=True)
+        self.call("delete", "--force", self.container, ok=True)
 
     def test_program_not_found(self):
         self.assertNotEqual(self.create("nothing-here", ok=False), 0)
         self.assertIn('exec: "nothing-here": executable file not found in $PATH', self.last_error())
-        self.call("delete", "--force", self.id, ok=True)
+        self.call("delete", "--force", self.container, ok=True)
 
     def test_program_path_not_found(self):
         self.assertNotEqual(self.create("/opt/none", ok=False), 0)
@@ -343,7 +343,7 @@ class Shim(unittest.TestCase):
         self.start()
         code, pid, out = self.exec("sleep", "1000")
         self.assertEqual(code, 0, self.last_error())
-        self.call("kill", self.id, "9", ok=True)
+        self.call("kill", self.container, "9", ok=True)
         # A first process of a pid namespace ends after all others of it were waited for.
         self.assertEqual(self.wait(pid), 137)
         self.assertEqual(self.wait(init), 137)
@@ -371,7 +371,7 @@ class Shim(unittest.TestCase):
         pid = self.create("sh", "-c", "sleep 1000 & echo ready; wait")
         self.start()
         self.read(until=b"ready\n")
-        pids = json.loads(self.call("ps", "--format", "json", self.id, ok=True).stdout)
+        pids = json.loads(self.call("ps", "--format", "json", self.container, ok=True).stdout)
         self.assertIn(pid, pids)
         os.kill(pid, 0)  # the host's pids: `docker top` looks for them with the host's ps
         title = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -382,12 +382,12 @@ class Shim(unittest.TestCase):
         self.create("sh", "-c", "while :; do echo tick; sleep 0.05; done")
         self.start()
         self.read(until=b"tick")
-        self.call("pause", self.id, ok=True)
+        self.call("pause", self.container, ok=True)
         self.assertEqual(self.status(), "paused")
         # What was written before the pause is drained; then nothing comes.
         while select.select([self.out], [], [], 0.3)[0]:
             self.out.read(65536)
-        self.call("resume", self.id, ok=True)
+        self.call("resume", self.container, ok=True)
         self.assertEqual(self.status(), "running")
         self.read(until=b"tick")
 
@@ -395,8 +395,8 @@ class Shim(unittest.TestCase):
         has("pause")
         pid = self.create("sleep", "1000")
         self.start()
-        self.call("pause", self.id, ok=True)
-        self.call("delete", "--force", self.id, ok=True)
+        self.call("pause", self.container, ok=True)
+        self.call("delete", "--force", self.container, ok=True)
         self.assertEqual(self.wait(pid), 137)
 
     def controller(self, pid, name):
@@ -415,9 +415,9 @@ class Shim(unittest.TestCase):
             if folder is not None:
                 self.assertEqual(folder, CGROUPS / name / self.cgroup.lstrip("/"))
         self.start()
-        self.call("kill", self.id, "9", ok=True)
+        self.call("kill", self.container, "9", ok=True)
         self.wait(pid)
-        self.call("delete", self.id, ok=True)
+        self.call("delete", self.container, ok=True)
         self.assertEqual([c for c in CGROUPS.iterdir() if (c / self.cgroup.lstrip("/")).exists()], [])
 
     def test_update_on_standard_input(self):
@@ -430,7 +430,7 @@ class Shim(unittest.TestCase):
         self.start()
         text = {"memory": {"limit": 256 << 20, "reservation": 0, "swap": 256 << 20, "kernel": 0},
                 "cpu": {"shares": 0, "quota": 50000, "period": 100000}, "blockIO": {"weight": 0}}
-        r = subprocess.run(self.vector("update", "--resources", "-", self.id), input=json.dumps(text), text=True, cwd=self.bundle,
+        r = subprocess.run(self.vector("update", "--resources", "-", self.container), input=json.dumps(text), text=True, cwd=self.bundle,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
         self.assertEqual(r.returncode, 0, r.stdout)
         self.assertEqual(int((folder / "memory.limit_in_bytes").read_text()), 256 << 20)
@@ -440,8 +440,8 @@ class Shim(unittest.TestCase):
         has("events")
         self.create("sleep", "1000")
         self.start()
-        line = json.loads(self.call("events", "--stats", self.id, ok=True).stdout)
-        self.assertEqual((line["type"], line["id"]), ("stats", self.id))
+        line = json.loads(self.call("events", "--stats", self.container, ok=True).stdout)
+        self.assertEqual((line["type"], line["id"]), ("stats", self.container))
         self.assertGreater(line["data"]["cpu"]["usage"]["total"], 0)
         self.assertGreaterEqual(line["data"]["pids"]["current"], 1)
 
@@ -514,7 +514,7 @@ class Shim(unittest.TestCase):
             c["hooks"] = {"prestart": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat > {self.dir}/hook; readlink /proc/self/ns/net >> {self.dir}/net"]}]}
         pid = self.create("sleep", "1000", edit=edit)
         state = json.loads(pathlib.Path(self.dir, "hook").read_text())
-        self.assertEqual((state["id"], state["pid"], state["bundle"]), (self.id, pid, self.bundle))
+        self.assertEqual((state["id"], state["pid"], state["bundle"]), (self.container, pid, self.bundle))
         self.assertEqual(pathlib.Path(self.dir, "net").read_text().strip(), os.readlink("/proc/self/ns/net"))
         self.assertNotEqual(os.readlink(f"/proc/{pid}/ns/net"), os.readlink("/proc/self/ns/net"))
 
@@ -529,14 +529,14 @@ class Shim(unittest.TestCase):
         self.write_config("sh", "-c", "exit 3")
         with open(f"{self.dir}/err", "w+") as err:
             r = subprocess.run([self.runtime, "--root", self.state, "create", "--bundle", self.bundle, "--pid-file", f"{self.bundle}/pidfile",
-                                self.id], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, timeout=60)
+                                self.container], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, timeout=60)
             err.seek(0)
             self.assertEqual(r.returncode, 0, err.read())
         pid = self.read_pid(f"{self.bundle}/pidfile")
-        self.assertEqual(subprocess.run([self.runtime, "--root", self.state, "start", self.id], timeout=60).returncode, 0)
+        self.assertEqual(subprocess.run([self.runtime, "--root", self.state, "start", self.container], timeout=60).returncode, 0)
         self.assertEqual(self.wait(pid), 3)
-        self.assertEqual(subprocess.run([self.runtime, "--root", self.state, "delete", "--force", self.id], timeout=60).returncode, 0)
-        r = subprocess.run([self.runtime, "--root", self.state, "state", self.id], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        self.assertEqual(subprocess.run([self.runtime, "--root", self.state, "delete", "--force", self.container], timeout=60).returncode, 0)
+        r = subprocess.run([self.runtime, "--root", self.state, "state", self.container], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                            timeout=60)
         self.assertEqual(r.returncode, 1)
         self.assertIn("does not exist", r.stderr)
@@ -560,12 +560,12 @@ class Shim(unittest.TestCase):
         has("checkpoint")
         self.create("sleep", "1000")
         self.start()
-        self.call("pause", self.id, ok=True)
+        self.call("pause", self.container, ok=True)
         os.mkdir(f"{self.dir}/image")
-        r = self.call("checkpoint", "--image-path", f"{self.dir}/image", "--work-path", f"{self.dir}/work", "--leave-running", self.id)
+        r = self.call("checkpoint", "--image-path", f"{self.dir}/image", "--work-path", f"{self.dir}/work", "--leave-running", self.container)
         if r.returncode:
             self.assertNotEqual(self.last_error(), "")
-        self.call("resume", self.id, ok=True)
+        self.call("resume", self.container, ok=True)
         self.assertEqual(self.status(), "running")
 
 

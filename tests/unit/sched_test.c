@@ -239,9 +239,61 @@ static void test_round_trip(void *arg) {
     harness_user(200000, on_call);
 }
 
+/* ---- work that piles up reaches a vCPU that is just going idle ---- */
+
+#define NAPS     30000
+#define NAPPERS  3u
+#define PATIENCE (10 * NSEC_PER_SEC)
+
+static struct waitq g_bed[NAPPERS];
+static uint32_t g_called[NAPPERS], g_risen; /* atomic */
+
+static void napper(void *arg) {
+    uintptr_t self = (uintptr_t)arg;
+    for (int i = 0; i < NAPS; i++) {
+        CHECK(waitq_wait(&g_bed[self], ball_here, &g_called[self], NO_DEADLINE,
+                         BLOCK_UNINTERRUPTIBLE) == 0);
+        atomic_store(&g_called[self], 0);
+        (void)atomic_fetch_add(&g_risen, 1u);
+    }
+}
+
+/* Wakes as many tasks as there are vCPUs, at any moment of their going to sleep, and does not leave
+ * its own before all but one have run. */
+static void waker(void *arg) {
+    (void)arg;
+    unsigned long seed = 1;
+    for (uint32_t i = 0; i < NAPS; i++) {
+        for (unsigned long pause = test_random(&seed) % 2000; pause != 0; pause--) {
+            __asm__ volatile("");
+        }
+        for (uint32_t k = 0; k < NAPPERS; k++) {
+            atomic_store(&g_called[k], 1);
+            waitq_wake(&g_bed[k], UINT32_MAX);
+        }
+        uint64_t limit = harness_now_ns() + PATIENCE;
+        while (atomic_load(&g_risen) < i * NAPPERS + NAPPERS - 1) {
+            CHECK(harness_now_ns() < limit);
+        }
+        while (atomic_load(&g_risen) < (i + 1) * NAPPERS) {
+            task_yield();
+        }
+    }
+}
+
+static void test_piled_up(void *arg) {
+    (void)arg;
+    for (uintptr_t k = 0; k < NAPPERS; k++) {
+        waitq_init(&g_bed[k]);
+        harness_thread(napper, (void *)k);
+    }
+    harness_thread(waker, NULL);
+}
+
 static void tests(void *arg) {
     (void)arg;
     harness_run(test_ping_pong, NULL);
+    harness_run(test_piled_up, NULL);
     harness_run(test_locks, NULL);
     check_locks();
     harness_run(test_block, NULL);

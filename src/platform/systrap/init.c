@@ -155,7 +155,7 @@ static void posts_allow(uint32_t wanted) {
     struct platform_info *info = &g_systrap.info;
     bool can =
         !g_systrap.trap_only && g_systrap.fsgsbase && g_systrap.vcpu_count > 1 && host_cpus() > 1;
-    if (!can || wanted != MOAT_HANDOVER_POST) {
+    if (!can || (wanted != MOAT_HANDOVER_POST && wanted != MOAT_HANDOVER_AUTO)) {
         return;
     }
     post_init();

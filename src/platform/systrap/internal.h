@@ -179,6 +179,7 @@ struct vcpu {
     uint32_t poll_count;         /* own, as the rest; others read it racily */
     struct post_watch polls[POLL_MAX];
     uint32_t served; /* posts taken since the first was opened */
+    uint64_t opened; /* TSC */
     bool moved;      /* kept off another's CPU */
     bool answered;   /* a notification: its stub wants to run on this CPU */
     struct plock lock;

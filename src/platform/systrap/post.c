@@ -31,11 +31,14 @@
 #define IDLE_TICKS  (200 * TICKS_US) /* nothing posted for so long */
 #define CHECK_TICKS (20 * TICKS_US)
 #define CLOSE_TICKS (30 * TICKS_US) /* calls further apart are no burst */
-#define BURST       48u
+#define BURST       16u
 #define ASK_TICKS   (1000 * TICKS_US)
-#define PAUSE_MIN   (1000 * TICKS_US)
-#define PAUSE_MAX   (500000 * TICKS_US)
-#define SERVED_GOOD 64u
+#define PAUSE_MIN   (500 * TICKS_US)
+#define PAUSE_MAX   (16000 * TICKS_US)
+/* So many calls, so often: looking for them cost less time than entering the host for each would
+ * have. */
+#define GOOD_SERVED 32u
+#define GOOD_TICKS  (5 * TICKS_US)
 
 #define NR_EXIT  60
 #define NR_FUTEX 202
@@ -146,6 +149,7 @@ void post_open(struct vcpu *v) {
     plock_unlock(&s->lock);
     if (ok && v->poll_count == 1) {
         v->served = 0;
+        v->opened = cpu_ticks();
         v->answered = false;
         move_away(v);
     }
@@ -155,9 +159,11 @@ static bool watch_valid(const struct vcpu *v, const struct post_watch *w) {
     return w->t->space == w->space && w->t->tid == w->tid && w->t->poller == v->id + 1;
 }
 
-/* Stops looking.  `wanted`: the CPU is needed for other things. */
-static void close_all(struct vcpu *v, bool wanted) {
-    bool good = !wanted && v->served >= SERVED_GOOD;
+/* Stops looking: nothing comes, or the CPU is needed for other things. */
+static void close_all(struct vcpu *v) {
+    uint64_t now = cpu_ticks();
+    bool good = v->served >= GOOD_SERVED &&
+                now - v->opened - MIN(now - v->opened, IDLE_TICKS) < v->served * GOOD_TICKS;
     while (v->poll_count != 0) {
         const struct post_watch *w = &v->polls[v->poll_count - 1];
         plock_lock(&w->space->lock);
@@ -165,8 +171,8 @@ static void close_all(struct vcpu *v, bool wanted) {
             struct platform_thread *t = w->t;
             atomic_store(&post_of(t)->open, 0u);
             t->poller = 0;
-            t->poll_pause = good ? PAUSE_MIN : MIN(MAX(t->poll_pause * 2, PAUSE_MIN), PAUSE_MAX);
-            t->poll_after = cpu_ticks() + t->poll_pause;
+            t->poll_pause = good ? 0 : MIN(MAX(t->poll_pause * 2, PAUSE_MIN), PAUSE_MAX);
+            t->poll_after = now + t->poll_pause;
         }
         plock_unlock(&w->space->lock);
         atomic_store_relaxed(&v->poll_count, v->poll_count - 1);
@@ -213,6 +219,7 @@ static bool take(struct vcpu *v, uint32_t index, struct trap *out) {
             for (int i = 0; i < 6; i++) {
                 out->u.syscall.args[i] = atomic_load_relaxed(&p->args[i]);
             }
+            out->u.syscall.posted = true;
             out->u.syscall.ip = atomic_load_relaxed(&p->ret);
             v->served++;
         }
@@ -321,7 +328,7 @@ bool post_poll(struct vcpu *v, bool once, struct trap *out) {
     }
     if (v->answered) { /* whom it answered wants to run here */
         v->answered = false;
-        close_all(v, true);
+        close_all(v);
         return false;
     }
     uint64_t start = cpu_ticks(), last = start, check = start + CHECK_TICKS;
@@ -331,10 +338,8 @@ bool post_poll(struct vcpu *v, bool once, struct trap *out) {
         }
         __builtin_ia32_pause();
         uint64_t now = cpu_ticks();
-        if (now - last > GAP_TICKS) {
-            close_all(v, true);
-        } else if (now - start > IDLE_TICKS) {
-            close_all(v, false);
+        if (now - last > GAP_TICKS || now - start > IDLE_TICKS) {
+            close_all(v);
         } else if (now > check) {
             if (vcpu_readable(v)) {
                 return false;

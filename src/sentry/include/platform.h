@@ -83,6 +83,7 @@ struct trap {
             uint64_t nr;
             uint64_t args[6];
             uint64_t ip; /* after the instruction */
+            bool posted; /* came by a post: ip is what the guest says */
         } syscall;
         struct {
             uint64_t addr;

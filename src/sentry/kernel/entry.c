@@ -81,7 +81,11 @@ static void handle_syscall(struct task *t) {
         args.a[i] = t->trap.u.syscall.args[i];
     }
     t->orig_nr = nr;
-    if (platform_info()->post_entry != 0 && !t->trap.full_context) {
+    if (t->trap.u.syscall.posted) {
+        if (unlikely(t->seccomp_mode != 0) && !callsite_known(t->mm, t->trap.u.syscall.ip)) {
+            t->trap.u.syscall.ip = 0; /* filters may go by it */
+        }
+    } else if (platform_info()->post_entry != 0 && !t->trap.full_context) {
         callsite_count(t->mm, t->trap.u.syscall.ip, nr);
     }
     int64_t result = syscall_dispatch(t, nr, &args);

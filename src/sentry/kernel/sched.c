@@ -11,7 +11,8 @@
  *
  * A woken task goes to the waker's vCPU, because a hand-over inside one vCPU costs nanoseconds and
  * a wake-up of another one tens of microseconds.  Only when tasks pile up here does an idle vCPU
- * get one (and it looks by itself before it sleeps).
+ * get one, and it looks by itself before it sleeps: it says that it is idle, and then looks; who
+ * queues a second task does so first, and then looks for an idle vCPU.
  *
  * No lost kick: a task becomes TASK_USER by an atomic exchange and looks at its flags afterwards; a
  * sender sets the flag first and then looks at the state.  platform_kick of a context that is not
@@ -145,6 +146,16 @@ static struct cpu *claim_idle(const struct cpu *self) {
     return NULL;
 }
 
+/* After a push to the own queue: tasks pile up here, and a vCPU that went idle meanwhile will look.
+ */
+static void offer(const struct cpu *self) {
+    atomic_fence();
+    struct cpu *idle = atomic_load_relaxed(&self->runq_len) > 1 ? claim_idle(self) : NULL;
+    if (idle != NULL) {
+        platform_kick_vcpu(idle->id);
+    }
+}
+
 void sched_enqueue(struct task *t) {
     struct cpu *self = this_cpu(), *target = self;
     atomic_store(&t->state, TASK_RUNNABLE);
@@ -155,19 +166,27 @@ void sched_enqueue(struct task *t) {
     runq_push(target, t);
     if (target != self || self->in_wait) {
         platform_kick_vcpu(target->id);
+    } else {
+        offer(self);
     }
 }
 
-/* Before a vCPU rests: takes a task from a vCPU that has several waiting. */
-static struct task *runq_steal(const struct cpu *self) {
+/* A vCPU that has several tasks waiting, or NULL. */
+static struct cpu *piled_up(const struct cpu *self) {
     uint32_t count = cpu_count();
     for (uint32_t i = 1; i < count; i++) {
         struct cpu *c = cpu_get((self->id + i) % count);
         if (atomic_load_relaxed(&c->runq_len) > 1) {
-            return runq_pop(c);
+            return c;
         }
     }
     return NULL;
+}
+
+/* Before a vCPU rests: takes a task from a vCPU that has several waiting. */
+static struct task *runq_steal(const struct cpu *self) {
+    struct cpu *c = piled_up(self);
+    return c != NULL ? runq_pop(c) : NULL;
 }
 
 /* ---- switching ---- */
@@ -198,6 +217,7 @@ static void run_task(struct cpu *c, struct task *t) {
         c->to_requeue = NULL;
         atomic_store(&t->state, TASK_RUNNABLE);
         runq_push(c, t);
+        offer(c);
     } else if (c->exited != NULL) {
         c->exited = NULL;
         task_put(t);
@@ -307,7 +327,10 @@ static struct task *wait_for_trap(struct cpu *c) {
     c->resume.thread = NULL;
     c->runs = 0;
     c->in_wait = true;
-    atomic_store_relaxed(&c->idle, deadline != 0);
+    if (deadline != 0) {
+        (void)atomic_exchange(&c->idle, 1u); /* a full fence: see the top of this file */
+        deadline = piled_up(c) != NULL ? 0 : deadline;
+    }
     platform_wait(c->id, resume.thread != NULL ? &resume : NULL, deadline, &trap);
     atomic_store_relaxed(&c->idle, 0);
     c->in_wait = false;

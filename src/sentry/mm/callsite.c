@@ -168,14 +168,22 @@ static struct callsite_page *page_for(struct mm *mm, uint64_t ip) {
 }
 
 static bool is_rewritten(const struct callsites *c, uint64_t ip) {
-    for (uint32_t i = 0; i < c->page_count; i++) {
-        for (uint32_t k = 1; c->pages[i]->va != 0 && k < c->pages[i]->count; k++) {
-            if (c->pages[i]->sites[k].ip == ip) {
+    uint32_t pages = atomic_load(&c->page_count);
+    for (uint32_t i = 0; i < pages; i++) {
+        const struct callsite_page *p = c->pages[i];
+        uint32_t count = p->va != 0 ? atomic_load(&p->count) : 0;
+        for (uint32_t k = 1; k < count; k++) {
+            if (p->sites[k].ip == ip) {
                 return true;
             }
         }
     }
     return false;
+}
+
+bool callsite_known(struct mm *mm, uint64_t ip) {
+    const struct callsites *c = atomic_load(&mm->callsites);
+    return c != NULL && is_rewritten(c, ip);
 }
 
 /* ---- rewriting a site ---- */

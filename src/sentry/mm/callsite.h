@@ -15,6 +15,8 @@ struct user_regs;
 
 /* Counts a call of `current` made at the site before ip, and rewrites the site when it pays. */
 void callsite_count(struct mm *mm, uint64_t ip, uint64_t nr);
+/* Whether a call that says that it comes from the site before ip can come from there. */
+bool callsite_known(struct mm *mm, uint64_t ip);
 /* Registers that lie in a trampoline become those at the site.  True when they changed. */
 bool callsite_unwind(struct mm *mm, struct user_regs *regs);
 /* [start, start + len) will be mapped otherwise: if a page of trampolines is there, its sites
