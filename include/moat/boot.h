@@ -14,6 +14,7 @@
 #define MOAT_BOOT_STRACE   1u
 #define MOAT_BOOT_DEBUG    2u
 #define MOAT_BOOT_LOG_JSON 4u
+#define MOAT_BOOT_PROBE    8u /* only choose the hand-over, write it to log_fd, and end */
 
 enum {
     MOAT_HANDOVER_AUTO = 0,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* moat features: what this build can do, as engines ask for it; with --syscalls the table of the
- * application kernel's system calls. */
+ * application kernel's system calls, with --host what it chooses on this host. */
 #include "cli/cli.h"
 #include "cli/parse.h"
 #include "oci/features.h"
+#include "sandbox/probe.h"
 
 #include <errno.h>
 
@@ -12,7 +13,7 @@
 
 struct features_options {
     const char *format;
-    bool syscalls;
+    bool syscalls, host;
 };
 
 static const struct cli_option g_features_options[] = {
@@ -20,6 +21,8 @@ static const struct cli_option g_features_options[] = {
      "how to print the table of system calls"},
     {"syscalls", 0, OPT_FLAG, offsetof(struct features_options, syscalls), NULL,
      "show the system calls of the application kernel, one by one"},
+    {"host", 0, OPT_FLAG, offsetof(struct features_options, host), NULL,
+     "show which hand-over the application kernel takes on this host, and why"},
     {0},
 };
 
@@ -91,6 +94,14 @@ static int run_features(const struct cli_globals *globals, void *options, int ar
     int format = parse_choice(o->format, "--format", formats, err);
     if (format < 0) {
         return EXIT_USAGE;
+    }
+    if (o->host) {
+        char text[256];
+        if (sandbox_probe(text, sizeof(text), err) != 0) {
+            return 1;
+        }
+        printf("systrap %s\n", text);
+        return 0;
     }
     if (!o->syscalls) {
         return print_features(err);

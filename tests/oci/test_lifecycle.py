@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -238,6 +239,15 @@ class Lifecycle(unittest.TestCase):
             self.assertIsInstance(linux[name]["enabled"], bool)
         self.assertIsInstance(linux["mountExtensions"]["idmap"]["enabled"], bool)
         self.assertIn("dev.moat.isolation", f["potentiallyUnsafeConfigAnnotations"])
+
+    def test_features_host(self):
+        """Which hand-over this host gets, why, and the two figures behind it."""
+        text = self.moat("features", "--host").stdout
+        m = re.fullmatch(r"systrap (notify|trap): .+; a round trip takes (\d+) ns by notification, (\d+) ns by trap(;.*)?\n", text)
+        self.assertIsNotNone(m, text)
+        if m[1] == "notify":
+            self.assertLessEqual(int(m[2]), int(m[3]))
+        self.assertTrue(all(int(m[i]) > 100 for i in (2, 3)), text)
 
     def test_features_syscalls(self):
         table = json.loads(self.moat("features", "--syscalls", "--format", "json").stdout)["syscalls"]

@@ -200,7 +200,7 @@ enum {
 
 struct systrap {
     struct platform_info info;
-    char handover[160];
+    char handover[200];
     uint32_t vcpu_count;
     struct vcpu *vcpus[HOST_VCPU_MAX];
     uint64_t affinity[16]; /* CPUs that we may use */
@@ -289,8 +289,9 @@ must_check int zygote_fork(struct vcpu *v);
 must_check int zygote_await(struct vcpu *v);
 /* Gives up on a zygote that nothing was asked of. */
 void zygote_discard(struct vcpu *v);
-/* Nanoseconds of the quickest of a few round trips to a fresh zygote. */
-uint64_t zygote_measure(struct vcpu *v);
+/* Nanoseconds of the quickest of a few round trips to a fresh zygote: by notification alone, and
+ * through the handler with nothing that newer hosts have to make it quick. */
+void zygote_measure(struct vcpu *v, uint64_t *out_notify_ns, uint64_t *out_trap_ns);
 
 /* ---- batch.c: carrying out orders; the space is locked ---- */
 /* True when the next order is one that another context must carry out. */

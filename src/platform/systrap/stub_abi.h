@@ -154,6 +154,7 @@ extern const char stub_text_start[], stub_text_end[];
 extern const char stub_entry_handler[], stub_entry_handler_nofsgs[], stub_entry_zygote[];
 extern const char stub_ip_trap[], stub_ip_order[], stub_ip_report[], stub_ip_birth[],
     stub_ip_born[];
+extern const char stub_probe[];
 extern const char stub_ip_exit[], stub_ip_sigreturn[], stub_ip_wait[];
 /* Entry of rewritten call sites, where the code around it begins and ends, and the point from which
  * a call counts as posted. */

@@ -136,6 +136,12 @@ stub_entry_zygote:
     xor %eax, %eax
     jmp report
 
+/* What a zygote runs while the way through the handler is measured: one trap after the other. */
+    .globl stub_probe
+stub_probe:
+    int3
+    jmp stub_probe
+
 /*
  * Where rewritten call sites come to: rax is the call's number, r11 the address behind its syscall instruction, all else as at
  * the call.  Changes nothing that a system call leaves alone, the flags included: hence lea and jrcxz where others

@@ -273,22 +273,73 @@ void zygote_discard(struct vcpu *v) {
     v->zygote = NULL;
 }
 
-uint64_t zygote_measure(struct vcpu *v) {
-    struct seccomp_notif n;
-    struct trap unused;
+/* Answers a notification of the zygote and takes the next one. */
+static void probe_turn(struct vcpu *v, struct seccomp_notif *n, uint64_t command) {
+    int err = notify_send(v->listener, n->id, (int64_t)command);
+    memset(n, 0, sizeof(*n));
+    err = err != 0 ? err : (int)recv_wait(v, v->listener, n);
+    if (err != 0) {
+        host_die("systrap: a zygote does not answer: %d", err);
+    }
+}
+
+static uint64_t probe_turns(struct vcpu *v, struct seccomp_notif *n, uint64_t command) {
     uint64_t best = UINT64_MAX;
-    memset(&n, 0, sizeof(n));
-    long err = recv_wait(v, v->listener, &n);
-    for (int i = 0; i < MEASURE_ROUNDS && err == 0; i++) {
+    for (int i = 0; i < MEASURE_ROUNDS; i++) {
         uint64_t start = host_now_ns();
-        err = notify_send(v->listener, n.id, STUB_CMD_REPORT);
-        memset(&n, 0, sizeof(n));
-        err = err != 0 ? err : recv_wait(v, v->listener, &n);
+        probe_turn(v, n, command);
         best = MIN(best, host_now_ns() - start);
     }
-    if (err != 0) {
-        host_die("systrap: a zygote does not answer: %ld", err);
-    }
-    (void)receive(v, &n, &unused); /* a report of a zygote is never for the kernel */
     return best;
+}
+
+static struct stub_frame *probe_frame(const struct vcpu *v, const struct seccomp_notif *n) {
+    uint64_t off = n->data.args[2] - offsetof(struct stub_frame, uc_flags) - slot_va(0);
+    if (n->data.nr != STUB_NR_TRAP || off > STUB_AREA_SIZE - sizeof(struct stub_frame)) {
+        host_die("systrap: a zygote does not trap");
+    }
+    return (struct stub_frame *)((char *)v->zygote->ctx + off);
+}
+
+/* The way through the handler as it is used alone: on one CPU, with a plain wake-up.  The zygote
+ * comes from its report and goes back to it. */
+static uint64_t probe_trap(struct vcpu *v, struct seccomp_notif *n) {
+    const bool alone = g_systrap.trap_only;
+    int32_t tid = v->zygote->tid;
+    struct stub_frame *f = frame_of(v->zygote);
+    if (!alone) {
+        (void)sys3(SYS_sched_setaffinity, tid, sizeof(v->cpus), (long)v->cpus);
+        (void)sys3(SYS_sched_setaffinity, 0, sizeof(v->cpus), (long)v->cpus);
+        (void)notify_setup(v->listener, false); /* it could be set, so it can be cleared */
+    }
+    f->mc.rip = STUB_ADDR(stub_probe);
+    probe_turn(v, n, 0);
+    uint64_t best = probe_turns(v, n, 0);
+    f = probe_frame(v, n);
+    f->mc.rip = STUB_ADDR(stub_entry_zygote);
+    f->mc.rbp = slot_va(0) + frame_default_off();
+    f->sigmask = UINT64_MAX; /* as before its first report */
+    probe_turn(v, n, 0);
+    if (!alone) {
+        (void)notify_setup(v->listener, true); /* likewise */
+        (void)sys3(SYS_sched_setaffinity, 0, sizeof(g_systrap.affinity), (long)g_systrap.affinity);
+        (void)sys3(SYS_sched_setaffinity, tid, sizeof(g_systrap.affinity),
+                   (long)g_systrap.affinity);
+    }
+    return best;
+}
+
+void zygote_measure(struct vcpu *v, uint64_t *out_notify_ns, uint64_t *out_trap_ns) {
+    struct seccomp_notif n;
+    struct trap unused;
+    memset(&n, 0, sizeof(n));
+    long err = recv_wait(v, v->listener, &n);
+    if (err != 0) {
+        host_die("systrap: a zygote does not come up: %ld", err);
+    }
+    *out_notify_ns = probe_turns(v, &n, STUB_CMD_REPORT);
+    *out_trap_ns = probe_trap(v, &n);
+    frame_make(v->zygote);
+    v->zygote->bases_dirty = false;
+    (void)receive(v, &n, &unused); /* a report of a zygote is never for the kernel */
 }
