@@ -170,6 +170,9 @@ static int make_controlling(struct setup *s, int slave, struct err *err) {
  * op->value: mount it on /dev/console too. */
 int setup_console(struct setup *s, const struct setup_op *op, struct err *err) {
     static const char name[] = "/dev/ptmx"; /* the receiver takes the text as the master's name */
+    if (s->root < 0) { /* an exec, whose root is the container's since it joined its namespaces */
+        s->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    }
     cleanup_fd int master = open_ptmx(s, err);
     int unlocked = 0;
     if (master < 0) {
