@@ -3,7 +3,11 @@
 BUILD ?= build
 CC ?= gcc
 
-.PHONY: all demo test check bench clean deps
+PREFIX ?= /usr/local
+DESTDIR ?=
+TARGET = $(DESTDIR)$(PREFIX)
+
+.PHONY: all demo test check bench clean deps install uninstall
 
 all: deps
 	@[ -f $(BUILD)/build.ninja ] || CC=$(CC) meson setup $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
@@ -28,6 +32,25 @@ check: all
 bench: all
 	@tools/install-deps.sh bench
 	@python3 bench/run.py --build $(BUILD)
+
+# moat looks for its other programs in ../libexec/moat; the name it is called by chooses the isolation.
+install: all
+	install -d $(TARGET)/bin $(TARGET)/libexec/moat $(TARGET)/share/man/man8 $(TARGET)/share/bash-completion/completions \
+	  $(TARGET)/share/zsh/site-functions $(TARGET)/share/fish/vendor_completions.d
+	install $(BUILD)/moat $(TARGET)/bin/moat
+	ln -sf moat $(TARGET)/bin/moat-native
+	install $(BUILD)/moat-sentry $(BUILD)/moat-gofer $(TARGET)/libexec/moat
+	$(BUILD)/moat help --man >$(TARGET)/share/man/man8/moat.8
+	$(BUILD)/moat completion bash >$(TARGET)/share/bash-completion/completions/moat
+	$(BUILD)/moat completion zsh >$(TARGET)/share/zsh/site-functions/_moat
+	$(BUILD)/moat completion fish >$(TARGET)/share/fish/vendor_completions.d/moat.fish
+
+# What install made, and nothing else: state of containers and /etc/moat stay.
+uninstall:
+	rm -f $(TARGET)/bin/moat $(TARGET)/bin/moat-native $(TARGET)/share/man/man8/moat.8 \
+	  $(TARGET)/share/bash-completion/completions/moat $(TARGET)/share/zsh/site-functions/_moat \
+	  $(TARGET)/share/fish/vendor_completions.d/moat.fish
+	rm -rf $(TARGET)/libexec/moat
 
 clean:
 	rm -rf $(BUILD)
