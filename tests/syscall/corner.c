@@ -8,12 +8,14 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 #include <linux/futex.h>
 
@@ -215,6 +217,29 @@ static void clock_state_is_read(void) {
     CHECK_ERR(adjtimex((struct timex *)BAD), EFAULT);
 }
 
+/* proc_pid_mountinfo(5): a change of the mounts is an exceptional event. */
+static void mounts_can_be_watched(void) {
+    int fd = open("/proc/self/mountinfo", O_RDONLY);
+    struct utsname u;
+    REQUIRE(fd >= 0);
+    CHECK_EQ(poll_one(fd, POLLPRI, 0), 0);
+    if (geteuid() != 0) {
+        SKIP("mounting needs root");
+    }
+    if (unshare(CLONE_NEWNS) == 0) {
+        REQUIRE(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+        close(fd);
+        fd = open("/proc/self/mountinfo", O_RDONLY);
+    } else if (uname(&u) != 0 || strstr(u.release, "moat") == NULL) {
+        SKIP("no mount namespace");
+    }
+    REQUIRE(mkdir("m", 0755) == 0 && mount("none", "m", "tmpfs", 0, NULL) == 0);
+    CHECK((poll_one(fd, POLLPRI, 1000) & (POLLPRI | POLLERR)) == (POLLPRI | POLLERR));
+    CHECK_EQ(poll_one(fd, POLLPRI, 0), 0);
+    CHECK_EQ(umount("m"), 0);
+    CHECK((poll_one(fd, POLLPRI, 1000) & POLLPRI) != 0);
+}
+
 static volatile int g_xcpu;
 
 static void on_xcpu(int signo) {
@@ -265,6 +290,7 @@ int main(void) {
     RUN(outside_of_the_root);
     RUN(everyones_fence);
     RUN(clock_state_is_read);
+    RUN(mounts_can_be_watched);
     RUN(processor_time_is_limited);
     TEST_MAIN_END;
 }

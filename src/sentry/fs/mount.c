@@ -7,6 +7,7 @@
  * g_mount_lock (spinlock) guards the pointers and the hash that path walk reads.
  */
 #include "fs/internal.h"
+#include "fs/poll.h"
 #include "kernel/kmalloc.h"
 #include "base/string.h"
 
@@ -120,6 +121,23 @@ struct mount_ns *current_mount_ns(void) {
     return ns;
 }
 
+static struct waitq g_changes = {SPINLOCK_INIT(RANK_WAITQ),
+                                 {&g_changes.waiters, &g_changes.waiters}};
+static uint64_t g_change_count; /* atomic */
+
+struct waitq *mount_changes(void) {
+    return &g_changes;
+}
+
+uint64_t mount_change_count(void) {
+    return atomic_load(&g_change_count);
+}
+
+static void tell_change(void) {
+    (void)atomic_fetch_add(&g_change_count, 1u);
+    waitq_wake(&g_changes, POLLERR | POLLPRI);
+}
+
 /* Puts `m` into the tree; the namespace takes its own reference.  g_mount_mutex held.  -ENOSPC: too
  * many. */
 int mount_link(struct mount *m, struct mount *parent, struct dentry *mountpoint,
@@ -145,6 +163,7 @@ int mount_link(struct mount *m, struct mount *parent, struct dentry *mountpoint,
         (void)atomic_fetch_add(&mountpoint->mount_count, 1u); /* only zero or not matters */
     }
     spin_unlock(&g_mount_lock);
+    tell_change();
     return 0;
 }
 
@@ -169,6 +188,7 @@ void mount_unlink(struct mount *m) {
         ns->mount_count--;
     }
     spin_unlock(&g_mount_lock);
+    tell_change();
     if (parent != NULL) {
         dentry_put(mountpoint);
         mount_put(parent);
@@ -202,6 +222,7 @@ void mount_move_locked(struct mount *m, struct mount *parent, struct dentry *mou
         (void)atomic_fetch_sub(&old_point->mount_count, 1u);
     }
     spin_unlock(&g_mount_lock);
+    tell_change();
     if (old_parent != NULL) {
         dentry_put(old_point);
         mount_put(old_parent);

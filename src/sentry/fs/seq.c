@@ -24,6 +24,7 @@ struct seq_file {
     seq_show_fn *show;
     void *arg;
     void (*release_arg)(void *arg);
+    uint64_t seen;
 };
 
 /* Makes place for `more` bytes. */
@@ -143,6 +144,10 @@ void seq_release(struct file *file) {
 
 void *seq_arg(struct file *file) {
     return ((struct seq_file *)file->private)->arg;
+}
+
+uint64_t *seq_seen(struct file *file) {
+    return &((struct seq_file *)file->private)->seen;
 }
 
 static const struct file_ops g_seq_ops = {

@@ -380,6 +380,9 @@ void mount_detach_tree(struct mount *top);
 /* A container is gone: takes apart the namespace that `root` is in; each mount goes with its last
  * user. */
 void mount_ns_end(const struct path *root);
+/* Woken with POLLERR and POLLPRI whenever a mount comes or goes anywhere; counts the times. */
+struct waitq *mount_changes(void);
+uint64_t mount_change_count(void);
 /* Kernel-internal mount by type name at an absolute path (boot). */
 must_check int kmount(const char *type, const char *source, const char *target, uint32_t flags,
                       const char *data);

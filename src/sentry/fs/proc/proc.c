@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/string.h"
 #include "fs/iter.h"
+#include "fs/poll.h"
 #include "kernel/container.h"
 #include "kernel/cpu.h"
 #include "kernel/kmalloc.h"
@@ -276,6 +277,28 @@ static const struct file_ops g_proc_text_fops = {
     .release = seq_release,
 };
 
+static uint32_t proc_mounts_poll(struct file *file, struct poll_table *table) {
+    uint32_t always = POLLIN | POLLRDNORM;
+    poll_wait(table, mount_changes());
+    uint64_t now = mount_change_count();
+    return atomic_exchange(seq_seen(file), now) != now ? always | POLLERR | POLLPRI : always;
+}
+
+static const struct file_ops g_proc_mounts_fops = {
+    .read = seq_read,
+    .llseek = seq_llseek,
+    .poll = proc_mounts_poll,
+    .release = seq_release,
+};
+
+static int proc_mounts_open(struct file *file, void *arg) {
+    int err = seq_open_ops(file, &g_proc_mounts_fops, proc_show, arg, NULL);
+    if (err == 0) {
+        atomic_store(seq_seen(file), mount_change_count());
+    }
+    return err;
+}
+
 static int proc_write_only_show(struct seq *s, void *arg) {
     return -EINVAL;
 }
@@ -301,6 +324,9 @@ static int proc_open(struct inode *inode, struct file *file) {
     }
     if (e->open != NULL) {
         return e->open(node, file);
+    }
+    if ((e->flags & PROC_MOUNTS) != 0) {
+        return proc_mounts_open(file, node);
     }
     bool readable = e->show != NULL || e->show_task != NULL;
     return e->fops != NULL ? 0

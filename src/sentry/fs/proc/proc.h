@@ -43,6 +43,7 @@ enum {
     PROC_PTRACE = 1u,  /* opened only by those who may ptrace the process */
     PROC_PROCESS = 2u, /* not below task/TID */
     PROC_THREAD = 4u,  /* only below task/TID */
+    PROC_MOUNTS = 8u,  /* POLLPRI tells of changes of the mount tree: proc_pid_mounts(5) */
 };
 
 struct proc_entry {
