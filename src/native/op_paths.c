@@ -12,13 +12,15 @@
 #include <sys/stat.h>
 
 /* Read-only, so that root of the container cannot change the mode of the host's device. */
-static int mask_file(struct setup *s, int target, struct err *err) {
+static int mask_file(struct setup *s, const char *name, int target, struct err *err) {
     const struct mount_attrs attrs = {
         .set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, .userns = -1};
     cleanup_fd int tree = mount_tree_open(s->null, "", false);
     char path[PATH_OF_FD_SIZE];
     if (tree == -ENOSYS) {
-        return mount_bind_legacy(path_of_fd(s->null, path), target, false);
+        int e = mount_bind_legacy(path_of_fd(s->null, path), target, false);
+        cleanup_fd int top = e != 0 ? e : path_open_in_root(s->root, name, O_PATH);
+        return top >= 0 ? mount_set_attrs(top, &attrs, err) : top;
     }
     int e = tree < 0 ? tree : mount_set_attrs(tree, &attrs, err);
     if (e == -ENOSYS) {
@@ -50,7 +52,7 @@ int setup_masked_path(struct setup *s, const struct setup_op *op, struct err *er
     if (target < 0 || fstat(target, &st) != 0) {
         return target < 0 ? target : -errno;
     }
-    return S_ISDIR(st.st_mode) ? mask_folder(target, err) : mask_file(s, target, err);
+    return S_ISDIR(st.st_mode) ? mask_folder(target, err) : mask_file(s, op->subject, target, err);
 }
 
 /* A copy of the tree at the path, made read-only as a whole, comes to lie over it. */
