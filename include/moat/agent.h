@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the host and the agent (PID 1 of a virtual machine) say to each other: frames over one byte
+ * stream, a virtio-serial port or a vsock connection.  Little endian; fixed-width.
+ *
+ * Control messages (moat/control.h) travel as RECORD frames.  Descriptors cannot: instead the
+ * three standard streams of a process made by CREATE or EXEC are numbered, and their bytes travel
+ * as DATA frames.  A sender may have at most MOAT_AGENT_WINDOW bytes of a stream under way that
+ * the receiver has not granted anew with CREDIT; a receiver ends the connection when more comes.
+ */
+#ifndef MOAT_ABI_AGENT_H
+#define MOAT_ABI_AGENT_H
+
+#include "moat/control.h"
+
+#define MOAT_AGENT_VERSION    1u
+#define MOAT_AGENT_PORT       "moat.agent" /* name of the virtio-serial port */
+#define MOAT_AGENT_VSOCK_PORT 1024u
+#define MOAT_AGENT_TAG        "moat" /* virtio-fs: folder N is export N, 0 the root */
+#define MOAT_AGENT_EXPORTS    64u
+
+#define MOAT_AGENT_STREAMS   768u /* stream 3 n + k: descriptor k of process n */
+#define MOAT_AGENT_WINDOW    (256u * 1024u)
+#define MOAT_AGENT_DATA_MAX  (32u * 1024u)
+#define MOAT_AGENT_FRAME_MAX MOAT_CTL_MSG_MAX /* of the payload */
+
+enum moat_agent_kind {
+    MOAT_AGENT_WELCOME = 1, /* to the agent, first: struct moat_agent_welcome; later: the clock */
+    MOAT_AGENT_HELLO = 2,   /* from the agent: struct moat_agent_hello */
+    MOAT_AGENT_RECORD = 3,  /* a record of moat/control.h; `stream` of CREATE and EXEC: the first of
+                               the process's three */
+    MOAT_AGENT_DATA = 4,    /* 1 ... MOAT_AGENT_DATA_MAX bytes of the stream */
+    MOAT_AGENT_END = 5,     /* the stream has ended (sender), or nobody reads it (receiver) */
+    MOAT_AGENT_CREDIT = 6,  /* uint32_t: so many bytes more */
+};
+
+struct moat_agent_frame {
+    uint32_t size; /* of the payload behind it */
+    uint16_t kind;
+    uint16_t stream;
+};
+
+struct moat_agent_welcome {
+    uint32_t version;
+    uint32_t export_count;
+    uint64_t realtime_ns; /* the host's clock */
+};
+
+struct moat_agent_hello {
+    uint32_t version;
+    uint32_t pad;
+    uint64_t boot_ns;  /* the guest's monotonic clock when the agent began */
+    uint64_t ready_ns; /* and when it was ready for requests */
+};
+
+_Static_assert(sizeof(struct moat_agent_frame) == 8, "frames are packed by hand");
+_Static_assert(sizeof(struct moat_agent_welcome) == 16, "");
+_Static_assert(sizeof(struct moat_agent_hello) == 24, "");
+
+#endif
