@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent: PID 1 of a virtual machine.  It mounts what a machine needs, runs containers as the
+ * host asks (moat/agent.h), reaps, and powers the machine off when the host is gone.
+ *
+ * Trust: the host is obeyed, its records are checked all the same (sentry/kernel/control_msg.h).
+ * Containers are hostile: the agent takes nothing from them but their output, and enters none of
+ * their namespaces itself, only processes that become theirs do.
+ */
+#ifndef MOAT_AGENT_AGENT_H
+#define MOAT_AGENT_AGENT_H
+
+#include "host/err.h"
+#include "host/mux.h"
+#include "sentry/kernel/control_msg.h"
+
+#include <sys/types.h>
+
+#define AGENT_PROCESSES (MOAT_AGENT_STREAMS / 3u)
+#define AGENT_EXPORTS   "/exports"
+#define AGENT_CGROUPS   "/sys/fs/cgroup"
+
+/* A process made by CREATE or EXEC. */
+struct process {
+    bool used, is_init, started, terminal;
+    pid_t pid;
+    int pidfd, master;    /* of its terminal, or -1 */
+    int link;             /* to the process until it executes its program, or -1 */
+    uint32_t stream;      /* the first of its three */
+    uint32_t request;     /* id of the request that waits for the link, 0: none */
+    uint32_t early_start; /* id of a START that came while CREATE was under way */
+    char container[128], exec_id[128];
+    char cgroup[192]; /* folder of its container's */
+    void *record;     /* init: CREATE, for its seccomp program; owned */
+};
+
+struct agent {
+    struct mux mux;
+    struct process processes[AGENT_PROCESSES];
+    int signals;
+    uint32_t export_count;
+    bool welcomed;
+    uint64_t boot_ns;
+};
+
+/* boot.c: the mounts and modules of the machine; the connection to the host or -errno. */
+void boot_machine(void);
+int boot_connect(void);
+/* Mounts the host's files on AGENT_EXPORTS; 0 or -errno with *err. */
+must_check int boot_files(struct err *err);
+noreturn_fn void boot_off(const char *why);
+
+/* requests.c: one frame of the host. */
+int agent_frame(void *arg, const struct moat_agent_frame *frame, const void *payload);
+void agent_reply(struct agent *a, uint32_t id, int error, const char *message, int pid,
+                 const void *data, size_t size);
+
+/* process.c */
+struct process *process_find(struct agent *a, const char *container, const char *exec_id);
+/* Makes the process of a CREATE or EXEC record; its reply follows when the link speaks. */
+must_check int process_create(struct agent *a, const void *record, size_t size, uint32_t stream,
+                              struct err *err);
+must_check int process_start(struct agent *a, struct process *p, uint32_t request);
+/* The link has something to say. */
+void process_link(struct agent *a, struct process *p);
+/* Reaps all that have ended and reports them. */
+void process_reap(struct agent *a);
+void process_forget(struct agent *a, struct process *p);
+
+/* runner.c: what the new process does to itself. */
+struct runner {
+    const struct ctl_create *c;
+    const struct ctl_create *container; /* EXEC: the record of the container, else c */
+    bool is_exec;
+    int link;     /* SOCK_SEQPACKET to the agent */
+    int stdio[3]; /* of the process; with a terminal unused */
+};
+/* What goes over the link: first `ready` (code 0, with the master of a terminal), then after a byte
+ * of the agent the end of the connection or a failure. */
+noreturn_fn void runner_main(const struct runner *r);
+
+/* rootfs.c: in the new mount namespace: makes the container's root and enters it. */
+must_check int rootfs_enter(const struct ctl_create *c, struct err *err);
+
+#endif

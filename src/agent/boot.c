@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a machine needs before containers: mounts, modules, the way to the host.  See agent.h. */
+#include "agent/agent.h"
+
+#include "host/cleanup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define MODULES     "/modules"
+#define PORTS       "/sys/class/virtio-ports"
+#define VSOCK_WHERE "/sys/module/vmw_vsock_virtio_transport"
+
+static void say(const char *text) {
+    cleanup_fd int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        dprintf(fd, "<3>moat-agent: %s\n", text);
+    }
+}
+
+noreturn_fn void boot_off(const char *why) {
+    say(why);
+    for (;;) {
+        (void)reboot(RB_AUTOBOOT); /* a machine without reboots ends */
+        (void)usleep(100000);
+    }
+}
+
+/* The files of MODULES/order, one a line, in that order. */
+static void load_modules(void) {
+    char list[4096], *save = NULL;
+    cleanup_fd int order = open(MODULES "/order", O_RDONLY | O_CLOEXEC);
+    ssize_t n = order >= 0 ? read(order, list, sizeof(list) - 1) : 0;
+    list[n > 0 ? n : 0] = '\0';
+    for (char *name = strtok_r(list, "\n", &save); name != NULL;
+         name = strtok_r(NULL, "\n", &save)) {
+        char path[300];
+        (void)snprintf(path, sizeof(path), MODULES "/%.200s", name); /* fits */
+        cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+        (void)unlink(path); /* its memory is of better use */
+        if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST)) {
+            (void)snprintf(path, sizeof(path), "module %.200s: %s", name, strerror(errno));
+            say(path);
+        }
+    }
+}
+
+static void loopback_up(void) {
+    struct ifreq request = {.ifr_flags = IFF_UP | IFF_RUNNING, .ifr_name = "lo"};
+    cleanup_fd int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (sock < 0 || ioctl(sock, SIOCSIFFLAGS, &request) != 0) {
+        say("cannot set the loopback device up");
+    }
+}
+
+static void write_file(const char *path, const char *text) {
+    cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0) {
+        say(path);
+    }
+}
+
+/* The initramfs cannot be left by pivot_root(2), which containers need: a file system on top of it
+ * can. */
+static void leave_initramfs(void) {
+    if (mkdir("/top", 0755) != 0 || mount("tmpfs", "/top", "tmpfs", 0, "mode=755") != 0 ||
+        chdir("/top") != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0) {
+        boot_off("cannot leave the initramfs");
+    }
+}
+
+void boot_machine(void) {
+    static const struct {
+        const char *source, *target, *type;
+        unsigned long flags;
+        const char *data;
+    } mounts[] = {
+        {"devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=755"},
+        {"proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
+        {"sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
+        {"cgroup2", AGENT_CGROUPS, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
+        {"run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=700"},
+    };
+    load_modules();
+    leave_initramfs();
+    for (size_t i = 0; i < ARRAY_COUNT(mounts); i++) {
+        (void)mkdir(mounts[i].target, 0755); /* sysfs has the groups' */
+        if (mount(mounts[i].source, mounts[i].target, mounts[i].type, mounts[i].flags,
+                  mounts[i].data) != 0) {
+            say(mounts[i].target);
+        }
+    }
+    loopback_up();
+    write_file(AGENT_CGROUPS "/cgroup.subtree_control", "+cpu +memory +pids +io +cpuset");
+}
+
+/* The virtio-serial port of that name: sysfs tells the device's. */
+static int open_port(void) {
+    DIR *dir = opendir(PORTS);
+    int port = -ENODEV;
+    for (struct dirent *d = dir != NULL ? readdir(dir) : NULL; d != NULL && port < 0;
+         d = readdir(dir)) {
+        char path[300], name[64] = "";
+        (void)snprintf(path, sizeof(path), PORTS "/%.100s/name", d->d_name); /* fits */
+        cleanup_fd int fd = d->d_name[0] != '.' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        if (fd < 0 || read(fd, name, sizeof(name) - 1) <= 0) {
+            continue;
+        }
+        if (strcmp(name, MOAT_AGENT_PORT "\n") == 0) {
+            (void)snprintf(path, sizeof(path), "/dev/%.100s", d->d_name); /* fits */
+            port = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+            port = port >= 0 ? port : -errno;
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir); /* only read */
+    }
+    return port;
+}
+
+static int open_vsock(void) {
+    const struct sockaddr_vm host = {
+        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = MOAT_AGENT_VSOCK_PORT};
+    cleanup_fd int sock = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (sock < 0 || connect(sock, (const struct sockaddr *)&host, sizeof(host)) != 0 ||
+        fcntl(sock, F_SETFL, O_NONBLOCK) != 0) {
+        return -errno;
+    }
+    return steal_fd(&sock);
+}
+
+int boot_connect(void) {
+    /* Which of the two there is, the loaded modules and the machine's devices decide. */
+    int fd = access(VSOCK_WHERE, F_OK) == 0 ? open_vsock() : -ENODEV;
+    return fd >= 0 ? fd : open_port();
+}
+
+int boot_files(struct err *err) {
+    (void)mkdir(AGENT_EXPORTS, 0700); /* the first container's work */
+    return mount(MOAT_AGENT_TAG, AGENT_EXPORTS, "virtiofs", MS_NOSUID | MS_NODEV, NULL) == 0
+               ? 0
+               : err_sys(err, -errno, "the guest cannot mount the host's files");
+}

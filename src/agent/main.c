@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PID 1 of the virtual machine: its loop.  See agent.h. */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct agent g_agent; /* too large for a stack */
+static struct pollfd g_polls[MUX_POLLS_MAX + 1 + AGENT_PROCESSES];
+
+static uint64_t now_ns(void) {
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail */
+    return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static void prepare_signals(struct agent *a) {
+    sigset_t set;
+    (void)sigfillset(&set); /* cannot fail, as the next */
+    (void)sigprocmask(SIG_SETMASK, &set, NULL);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    a->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    (void)signal(SIGPIPE, SIG_IGN); /* a container that closes its input is no reason to end */
+}
+
+static void turn(struct agent *a) {
+    size_t muxed = mux_prepare(&a->mux, g_polls);
+    size_t count = muxed;
+    g_polls[count++] = (struct pollfd){.fd = a->signals, .events = POLLIN};
+    for (uint32_t i = 0; i < AGENT_PROCESSES; i++) {
+        if (a->processes[i].used && a->processes[i].link >= 0) {
+            g_polls[count++] = (struct pollfd){.fd = a->processes[i].link, .events = POLLIN};
+        }
+    }
+    if (poll(g_polls, count, -1) < 0) {
+        return; /* EINTR */
+    }
+    /* Links before deaths: a process that fails to start says why before it ends. */
+    for (size_t k = muxed + 1; k < count; k++) {
+        for (uint32_t i = 0; g_polls[k].revents != 0 && i < AGENT_PROCESSES; i++) {
+            struct process *p = &a->processes[i];
+            if (p->used && p->link == g_polls[k].fd) {
+                process_link(a, p);
+                break;
+            }
+        }
+    }
+    if (g_polls[muxed].revents != 0) {
+        struct signalfd_siginfo si;
+        while (read(a->signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+        }
+        process_reap(a);
+    }
+    int e = mux_handle(&a->mux, g_polls, muxed);
+    if (e != 0) {
+        boot_off(e == -EPIPE ? "the host is gone" : strerror(-e));
+    }
+}
+
+int main(void) {
+    struct agent *a = &g_agent;
+    a->boot_ns = now_ns();
+    boot_machine();
+    prepare_signals(a);
+    int fd = boot_connect();
+    if (fd < 0 || a->signals < 0 || mux_init(&a->mux, fd) != 0) {
+        boot_off("no way to the host");
+    }
+    a->mux.on_frame = agent_frame;
+    a->mux.arg = a;
+    const struct moat_agent_hello hello = {
+        .version = MOAT_AGENT_VERSION, .boot_ns = a->boot_ns, .ready_ns = now_ns()};
+    if (mux_send(&a->mux, MOAT_AGENT_HELLO, 0, &hello, sizeof(hello)) != 0) {
+        boot_off("no memory");
+    }
+    for (;;) {
+        turn(a);
+    }
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the host asks of the agent: see agent.h. */
+#include "agent/agent.h"
+
+#include "host/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PS_MAX 512u
+
+void agent_reply(struct agent *a, uint32_t id, int error, const char *message, int pid,
+                 const void *data, size_t size) {
+    static char buf[MOAT_CTL_MSG_MAX];
+    struct moat_ctl_reply *r = (struct moat_ctl_reply *)(void *)buf;
+    memset(r, 0, sizeof(*r));
+    size = MIN(size, sizeof(buf) - sizeof(*r));
+    r->h = (struct moat_ctl_header){MOAT_CTL_MAGIC, MOAT_CTL_VERSION, MOAT_CTL_REPLY,
+                                    (uint32_t)(sizeof(*r) + size), id};
+    r->error = error;
+    r->pid = pid;
+    r->data_size = (uint32_t)size;
+    (void)snprintf(r->message, sizeof(r->message), "%s", message); /* cut if need be */
+    if (size > 0) {
+        memcpy(buf + sizeof(*r), data, size);
+    }
+    if (mux_send(&a->mux, MOAT_AGENT_RECORD, 0, buf, r->h.size) != 0) {
+        boot_off("the host does not read");
+    }
+}
+
+static void reply_error(struct agent *a, uint32_t id, int error) {
+    agent_reply(a, id, error, error == -ESRCH ? "container not running" : "", 0, NULL, 0);
+}
+
+/* ---- control groups of containers ---- */
+
+static int group_write(const struct process *p, const char *file, const char *text) {
+    char path[300];
+    (void)snprintf(path, sizeof(path), "%s/%s", p->cgroup, file); /* fits */
+    cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && write(fd, text, strlen(text)) >= 0 ? 0 : -errno;
+}
+
+static uint64_t group_number(const struct process *p, const char *file, const char *key) {
+    char path[300], text[1024];
+    unsigned long long value = 0;
+    (void)snprintf(path, sizeof(path), "%s/%s", p->cgroup, file); /* fits */
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+    text[n > 0 ? n : 0] = '\0';
+    const char *at = key != NULL ? strstr(text, key) : text;
+    if (at != NULL) {
+        (void)sscanf(at + (key != NULL ? strlen(key) : 0), "%llu", &value); /* else 0 */
+    }
+    return value;
+}
+
+static size_t group_pids(const struct process *p, pid_t *pids, size_t max) {
+    char path[300];
+    size_t count = 0;
+    int pid;
+    (void)snprintf(path, sizeof(path), "%s/cgroup.procs", p->cgroup); /* fits */
+    FILE *f = fopen(path, "re");
+    while (f != NULL && count < max && fscanf(f, "%d", &pid) == 1) {
+        pids[count++] = pid;
+    }
+    if (f != NULL) {
+        (void)fclose(f); /* only read */
+    }
+    return count;
+}
+
+/* ---- requests about a process ---- */
+
+static int do_signal(struct agent *a, const void *payload, size_t size) {
+    struct moat_ctl_signal msg;
+    pid_t pids[PS_MAX];
+    memcpy(&msg, payload, sizeof(msg));
+    const struct process *p = process_find(a, msg.ref.container, msg.ref.exec_id);
+    if (p == NULL || p->pid <= 0) {
+        return -ESRCH;
+    }
+    if (msg.signo > 64) {
+        return -EINVAL;
+    }
+    if (msg.all == 0) {
+        return syscall(SYS_pidfd_send_signal, p->pidfd, (int)msg.signo, NULL, 0) == 0 ? 0 : -errno;
+    }
+    if (msg.signo == SIGKILL) {
+        return group_write(p, "cgroup.kill", "1");
+    }
+    size_t count = group_pids(p, pids, PS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        (void)kill(pids[i], (int)msg.signo); /* it may be gone by now */
+    }
+    return 0;
+}
+
+static int do_winsize(struct agent *a, const void *payload, size_t size) {
+    struct moat_ctl_winsize msg;
+    memcpy(&msg, payload, sizeof(msg));
+    const struct process *p = process_find(a, msg.ref.container, msg.ref.exec_id);
+    const struct winsize ws = {msg.rows, msg.cols, msg.xpixel, msg.ypixel};
+    if (p == NULL || p->master < 0) {
+        return -ESRCH;
+    }
+    return ioctl(p->master, TIOCSWINSZ, &ws) == 0 ? 0 : -errno;
+}
+
+static int do_update(struct agent *a, const void *payload, size_t size) {
+    struct moat_ctl_update msg;
+    char text[32] = "max";
+    memcpy(&msg, payload, sizeof(msg));
+    const struct process *p = process_find(a, msg.ref.container, "");
+    if (p == NULL) {
+        return -ESRCH;
+    }
+    if (msg.pids_limit != 0) {
+        (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)msg.pids_limit); /* fits */
+    }
+    return group_write(p, "pids.max", text);
+}
+
+static int do_freeze(struct agent *a, const struct moat_ctl_ref *ref, bool freeze) {
+    const struct process *p = process_find(a, ref->container, "");
+    return p == NULL ? -ESRCH : group_write(p, "cgroup.freeze", freeze ? "1" : "0");
+}
+
+static bool read_text(pid_t pid, const char *file, char *text, size_t size) {
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file); /* fits */
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, size - 1) : -1;
+    for (ssize_t i = 0; i + 1 < n; i++) {
+        text[i] = text[i] == '\0' ? ' ' : text[i]; /* of cmdline */
+    }
+    text[n > 0 ? n : 0] = '\0';
+    return n >= 0;
+}
+
+/* The last number of a line such as "NSpid: 812 1" of status: as seen inside. */
+static int inner_number(const char *status, const char *key) {
+    const char *line = strstr(status, key);
+    const char *end = line != NULL ? strchr(line, '\n') : NULL;
+    while (end != NULL && end > line && end[-1] != '\t' && end[-1] != ' ') {
+        end--;
+    }
+    int value = 0;
+    return end != NULL && sscanf(end, "%d", &value) == 1 ? value : 0;
+}
+
+static bool ps_entry(pid_t pid, struct moat_ctl_ps_entry *e) {
+    char status[4096], stat[1024];
+    unsigned long long user = 0, kernel = 0;
+    int ppid = 0;
+    char parent[4096];
+    memset(e, 0, sizeof(*e));
+    if (!read_text(pid, "status", status, sizeof(status)) ||
+        !read_text(pid, "stat", stat, sizeof(stat))) {
+        return false; /* it has gone */
+    }
+    e->pid = inner_number(status, "\nNSpid:");
+    const char *uid = strstr(status, "\nUid:");
+    if (uid != NULL) {
+        (void)sscanf(uid + 5, "%u", &e->uid); /* else 0 */
+    }
+    const char *rest = strrchr(stat, ')');
+    if (rest != NULL) {
+        (void)sscanf(rest, ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &ppid, &user,
+                     &kernel); /* else 0 */
+    }
+    if (e->pid != 1 && ppid > 1 && read_text(ppid, "status", parent, sizeof(parent))) {
+        e->ppid = inner_number(parent, "\nNSpid:");
+    }
+    e->cpu_ns = (user + kernel) * (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+    (void)read_text(pid, "comm", e->comm, sizeof(e->comm)); /* else empty */
+    e->comm[strcspn(e->comm, "\n")] = '\0';
+    (void)read_text(pid, "cmdline", e->cmdline, sizeof(e->cmdline)); /* else empty */
+    return true;
+}
+
+static int do_ps(struct agent *a, const struct moat_ctl_ref *ref) {
+    static struct moat_ctl_ps_entry entries[PS_MAX];
+    pid_t pids[PS_MAX];
+    size_t found = 0;
+    const struct process *p = process_find(a, ref->container, "");
+    if (p == NULL) {
+        return -ESRCH;
+    }
+    size_t count = group_pids(p, pids, PS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        found += ps_entry(pids[i], &entries[found]);
+    }
+    agent_reply(a, ref->h.id, 0, "", 0, entries, found * sizeof(entries[0]));
+    return 1;
+}
+
+static int do_stats(struct agent *a, const struct moat_ctl_ref *ref) {
+    pid_t pids[PS_MAX];
+    const struct process *p = process_find(a, ref->container, "");
+    if (p == NULL) {
+        return -ESRCH;
+    }
+    const struct moat_ctl_stats s = {
+        .memory_used = group_number(p, "memory.current", NULL),
+        .cpu_ns = group_number(p, "cpu.stat", "usage_usec ") * NSEC_PER_USEC,
+        .process_count = (uint32_t)group_pids(p, pids, PS_MAX),
+        .thread_count = (uint32_t)group_number(p, "pids.current", NULL)};
+    agent_reply(a, ref->h.id, 0, "", 0, &s, sizeof(s));
+    return 1;
+}
+
+static int do_start(struct agent *a, const struct moat_ctl_ref *ref) {
+    struct process *p = process_find(a, ref->container, ref->exec_id);
+    int e = p == NULL ? -ESRCH : process_start(a, p, ref->h.id);
+    return e != 0 ? e : 1; /* the reply comes with the outcome */
+}
+
+static int do_delete(struct agent *a, const struct moat_ctl_ref *ref) {
+    struct process *p = process_find(a, ref->container, "");
+    if (p == NULL) {
+        return 0;
+    }
+    if (p->pid > 0) {
+        return -EBUSY;
+    }
+    process_forget(a, p);
+    return 0;
+}
+
+static int do_create(struct agent *a, const void *payload, size_t size, uint32_t stream) {
+    struct err err = {0};
+    struct moat_ctl_header h;
+    memcpy(&h, payload, sizeof(h));
+    int e = process_create(a, payload, size, stream, &err);
+    if (e != 0) {
+        agent_reply(a, h.id, e, err.msg, 0, NULL, 0);
+    }
+    return 1;
+}
+
+/* 0: answered with success, 1: answered or to be answered later, or -errno to be told. */
+static int do_request(struct agent *a, const struct moat_ctl_header *h, const void *payload,
+                      uint32_t stream) {
+    struct moat_ctl_ref ref;
+    size_t want = h->type == MOAT_CTL_SIGNAL    ? sizeof(struct moat_ctl_signal)
+                  : h->type == MOAT_CTL_WINSIZE ? sizeof(struct moat_ctl_winsize)
+                  : h->type == MOAT_CTL_UPDATE  ? sizeof(struct moat_ctl_update)
+                                                : sizeof(ref);
+    if (h->type == MOAT_CTL_CREATE || h->type == MOAT_CTL_EXEC) {
+        return do_create(a, payload, h->size, stream);
+    }
+    if (h->size < sizeof(ref)) {
+        return -EINVAL;
+    }
+    memcpy(&ref, payload, sizeof(ref));
+    int e = ctl_ref_check(&ref, h->size, want);
+    if (e != 0) {
+        return e;
+    }
+    switch (h->type) {
+    case MOAT_CTL_START:
+        return do_start(a, &ref);
+    case MOAT_CTL_SIGNAL:
+        return do_signal(a, payload, h->size);
+    case MOAT_CTL_WINSIZE:
+        return do_winsize(a, payload, h->size);
+    case MOAT_CTL_UPDATE:
+        return do_update(a, payload, h->size);
+    case MOAT_CTL_PS:
+        return do_ps(a, &ref);
+    case MOAT_CTL_STATS:
+        return do_stats(a, &ref);
+    case MOAT_CTL_PAUSE:
+    case MOAT_CTL_RESUME:
+        return do_freeze(a, &ref, h->type == MOAT_CTL_PAUSE);
+    case MOAT_CTL_DELETE:
+        return do_delete(a, &ref);
+    case MOAT_CTL_SHUTDOWN:
+        boot_off("asked to");
+    default:
+        return -EOPNOTSUPP;
+    }
+}
+
+static int take_welcome(struct agent *a, const struct moat_agent_frame *f, const void *payload) {
+    struct moat_agent_welcome w;
+    if (f->size != sizeof(w)) {
+        return -EPROTO;
+    }
+    memcpy(&w, payload, sizeof(w));
+    if (w.version != MOAT_AGENT_VERSION || w.export_count > MOAT_AGENT_EXPORTS) {
+        return -EPROTO;
+    }
+    const struct timespec ts = {(time_t)(w.realtime_ns / NSEC_PER_SEC),
+                                (long)(w.realtime_ns % NSEC_PER_SEC)};
+    (void)clock_settime(CLOCK_REALTIME, &ts); /* cannot fail for root with a valid time */
+    a->export_count = w.export_count;
+    a->welcomed = true;
+    return 0;
+}
+
+int agent_frame(void *arg, const struct moat_agent_frame *f, const void *payload) {
+    struct agent *a = arg;
+    struct moat_ctl_header h;
+    if (f->kind == MOAT_AGENT_WELCOME) {
+        return take_welcome(a, f, payload);
+    }
+    if (f->kind != MOAT_AGENT_RECORD || !a->welcomed ||
+        ctl_header_check(payload, f->size, &h) != 0) {
+        return -EPROTO;
+    }
+    int e = do_request(a, &h, payload, f->stream);
+    if (e <= 0) {
+        reply_error(a, h.id, e);
+    }
+    return 0;
+}
