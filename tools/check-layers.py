@@ -16,11 +16,13 @@ RULES = {
     "platform": ["base/", "host/", "platform/", "hal.h", "platform.h", "sentry/arch/x86_64/syscalls.def"] + ABI,
     "host": ["base/", "host/"] + ABI,
     "oci": HOSTED,
+    "agent": HOSTED + ["agent/", "sentry/kernel/control_msg.h"],
     "gofer": HOSTED + ["gofer/"],
     "sandbox": HOSTED + ["sandbox/"],
     "native": HOSTED + ["native/"],
+    "vm": HOSTED + ["vm/", "sandbox/"],
     "runtime": HOSTED + ["runtime/"],
-    "cli": HOSTED + ["cli/", "runtime/", "sandbox/", "native/", "sentry/arch/x86_64/syscalls.def"],
+    "cli": HOSTED + ["cli/", "runtime/", "sandbox/", "native/", "vm/", "sentry/arch/x86_64/syscalls.def"],
 }
 FREESTANDING = {"stdint.h", "stddef.h", "stdbool.h", "stdarg.h", "limits.h", "cpuid.h"}
 GENERATED = {"seccomp_filters.h", "sentry_filter.h"}

@@ -5,11 +5,12 @@
 #include "host/cgroup.h"
 #include "host/cleanup.h"
 #include "sandbox/sandbox.h"
+#include "vm/hypervisor.h"
+#include "vm/image.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
-#include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <pwd.h>
 #include <sched.h>
@@ -315,19 +316,24 @@ void checks_native(struct check_list *list) {
 
 void checks_vm(struct check_list *list) {
     char path[4200];
+    const char *why = "";
     list->isolation = "vm";
-    list->offered = false;
-    cleanup_fd int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (kvm >= 0 && ioctl(kvm, KVM_GET_API_VERSION, 0) == KVM_API_VERSION) {
-        (void)check_add(list, "KVM", CHECK_OK, "/dev/kvm answers");
-    } else if (access("/dev/kvm", F_OK) == 0) {
-        check_mend(
-            check_add(list, "KVM", CHECK_MISSING, "/dev/kvm cannot be used: %s", strerror(errno)),
-            "usermod -aG kvm %s, and log in again", getenv("USER") ? getenv("USER") : "USER");
+    list->offered = geteuid() == 0; /* its processes are jailed by what only root may do */
+    if (kvm_is_useful(&why)) {
+        (void)check_add(list, "KVM", CHECK_OK, "%s", why);
     } else {
-        check_mend(check_add(list, "KVM", CHECK_MISSING, "no /dev/kvm"),
+        check_mend(check_add(list, "KVM", CHECK_LIMITED, "%s: guests are emulated", why),
                    "modprobe kvm_intel or kvm_amd, with virtualisation enabled in the firmware (or "
                    "nested, in a virtual machine)");
+    }
+    char guest[PATH_MAX], kernel[PATH_MAX + 32];
+    image_place(guest);
+    (void)snprintf(kernel, sizeof(kernel), "%s/current/kernel", guest); /* fits */
+    if (access(kernel, R_OK) == 0) {
+        (void)check_add(list, "guest image", CHECK_OK, "%.300s/current", guest);
+    } else {
+        check_mend(check_add(list, "guest image", CHECK_MISSING, "none in %.300s", guest),
+                   "moat guest build");
     }
     static const char *const programs[][2] = {{"qemu-system-x86_64", "qemu-system-x86"},
                                               {"virtiofsd", "qemu-system-common"}};

@@ -6,6 +6,7 @@
 #include "moat/boot.h"
 #include "native/native.h"
 #include "sandbox/sentry.h"
+#include "vm/vm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,8 @@ struct do_options {
 static const struct cli_option g_do_options[] = {
     DO_OPT(rootfs, 0, OPT_TEXT, "DIR",
            "root file system (default: the host's own, never written to)"),
-    DO_OPT(isolation, 0, OPT_TEXT, "sentry|native", "the wall: application kernel, or namespaces"),
+    DO_OPT(isolation, 0, OPT_TEXT, "sentry|native|vm",
+           "the wall: application kernel, namespaces, or a virtual machine"),
     DO_OPT(platform, 0, OPT_TEXT, "auto|systrap", "how the application kernel runs programs"),
     DO_OPT(network, 0, OPT_TEXT, "none|host", "no network, or the host's (native isolation)"),
     DO_OPT(overlay, 0, OPT_TEXT, "memory|none",
@@ -204,11 +206,11 @@ static int open_log(const struct cli_globals *globals, const struct do_options *
 
 static int check_network(const struct container *c, const struct isolation_ops *isolation,
                          struct err *err) {
-    if (isolation == &g_isolation_sentry && c->network == NETWORK_HOST) {
+    if (isolation != &g_isolation_native && c->network == NETWORK_HOST) {
         return err_set(
             err, -EOPNOTSUPP,
-            "--network host needs --isolation native: the application kernel has no access to the "
-            "host's network yet");
+            "--network host needs --isolation native: the other walls have no access to the host's "
+            "network yet");
     }
     return 0;
 }

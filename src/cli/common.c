@@ -5,6 +5,7 @@
 #include "oci/annotations.h"
 #include "oci/settings.h"
 #include "sandbox/sentry.h"
+#include "vm/vm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct isolation_ops *const g_isolations[] = {&g_isolation_sentry, &g_isolation_native, NULL};
+const struct isolation_ops *const g_isolations[] = {&g_isolation_sentry, &g_isolation_native,
+                                                    &g_isolation_vm, NULL};
 
 static void warn(void *arg, const char *message) {
     cli_report(arg, "warning", message);

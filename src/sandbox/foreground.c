@@ -104,7 +104,7 @@ int foreground_run(const struct container *c, const struct foreground *run, int 
     if (e != 0) {
         return e;
     }
-    e = sandbox_start(c, &options, &sandbox, err);
+    e = (run->start != NULL ? run->start : sandbox_start)(c, &options, &sandbox, err);
     if (e == 0) {
         e = serve(&m, c, run, err);
         *out_wait_status = m.exit_status;
@@ -132,7 +132,6 @@ const struct isolation_ops g_isolation_sentry = {
     .kill = sentry_kill,
     .exec = sentry_exec,
     .processes = sentry_processes,
-    .pause = sentry_pause,
     .host_limits = sentry_host_limits,
     .update = sentry_update,
     .stats = sentry_stats,

@@ -6,8 +6,12 @@
 #include "oci/container.h"
 #include "oci/ctlmsg.h"
 #include "oci/isolation.h"
+#include "sandbox/sandbox.h"
 
 struct foreground {
+    /* What holds the container; NULL: sandbox_start.  sandbox_kill ends it. */
+    int (*start)(const struct container *c, const struct sandbox_options *options,
+                 struct sandbox *out_sandbox, struct err *err);
     const int *stdio; /* three descriptors; with a terminal the first is one, and raw meanwhile */
     int log_fd;       /* -1: no log of the sandbox */
     bool debug, log_json;

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records and streams between monitor and agent: see bridge.h. */
+#include "vm/bridge.h"
+
+#include "host/cleanup.h"
+#include "host/msg.h"
+#include "host/mux.h"
+#include "moat/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define SLOTS       (MOAT_AGENT_STREAMS / 3u)
+#define REQUESTS    128u
+#define HELLO_BYTES sizeof(struct moat_agent_hello)
+
+/* A process: its streams are 3 slot ... 3 slot + 2. */
+struct slot {
+    bool used, ended; /* ended: `event` waits until its streams are written */
+    uint32_t request; /* id of the CREATE or EXEC, 0: answered */
+    int input;        /* a terminal's, which is read when the agent has the terminal; or -1 */
+    char container[128], exec_id[128];
+    struct moat_ctl_exit event;
+};
+
+struct bridge {
+    struct mux mux;
+    int control;
+    bool hello, failed;
+    uint32_t next_slot;
+    struct slot slots[SLOTS];
+    uint32_t requests[REQUESTS]; /* ids under way, for the news that no answer will come */
+};
+
+static struct bridge g_bridge; /* too large for a stack; one a process */
+
+static bool send_monitor(struct bridge *b, const void *record, size_t size) {
+    b->failed = b->failed || msg_send(b->control, record, size, NULL, 0, false) != 0;
+    return !b->failed;
+}
+
+static void note_request(struct bridge *b, uint32_t id, bool begins) {
+    for (uint32_t i = 0; i < REQUESTS && id != 0; i++) {
+        if (b->requests[i] == (begins ? 0 : id)) {
+            b->requests[i] = begins ? id : 0;
+            return;
+        }
+    }
+}
+
+static void answer_failure(struct bridge *b, uint32_t id, int error, const char *message) {
+    struct moat_ctl_reply r;
+    memset(&r, 0, sizeof(r));
+    r.h = (struct moat_ctl_header){MOAT_CTL_MAGIC, MOAT_CTL_VERSION, MOAT_CTL_REPLY, sizeof(r), id};
+    r.error = error;
+    (void)snprintf(r.message, sizeof(r.message), "%s", message); /* cut if need be */
+    (void)send_monitor(b, &r, sizeof(r));                        /* the loop ends on a failure */
+}
+
+/* ---- from the monitor ---- */
+
+static struct slot *new_slot(struct bridge *b, uint32_t *out_index) {
+    for (uint32_t n = 0; n < SLOTS; n++) {
+        uint32_t i = (b->next_slot + n) % SLOTS;
+        bool open = mux_is_open(&b->mux, 3 * i) || mux_is_open(&b->mux, 3 * i + 1) ||
+                    mux_is_open(&b->mux, 3 * i + 2);
+        if (!b->slots[i].used && !open) {
+            b->next_slot = i + 1; /* not the same again soon: frames of the last may be under way */
+            b->slots[i] = (struct slot){.used = true, .input = -1};
+            *out_index = i;
+            return &b->slots[i];
+        }
+    }
+    return NULL;
+}
+
+/* The string as a C string of at most 127 bytes; the monitor's record, which is checked by the
+ * agent again. */
+static void copy_string(const char *record, size_t size, struct moat_ctl_str s, char out[128]) {
+    struct moat_ctl_create fixed;
+    memcpy(&fixed, record, sizeof(fixed));
+    size_t at = (size_t)fixed.strings_off + s.off;
+    size_t len = at < size && s.len < 128 && s.len <= size - at ? s.len : 0;
+    memcpy(out, record + (len != 0 ? at : 0), len);
+    out[len] = '\0';
+}
+
+static int open_streams(struct bridge *b, struct slot *s, uint32_t first, int *fds, bool terminal) {
+    if (!terminal) {
+        int e = mux_open(&b->mux, first, steal_fd(&fds[0]), false);
+        e = e != 0 ? e : mux_open(&b->mux, first + 1, steal_fd(&fds[1]), true);
+        return e != 0 ? e : mux_open(&b->mux, first + 2, steal_fd(&fds[2]), true);
+    }
+    s->input = steal_fd(&fds[0]); /* and a terminal has one output */
+    return mux_open(&b->mux, first + 1, steal_fd(&fds[1]), true);
+}
+
+static void take_create(struct bridge *b, const char *record, size_t size, int *fds,
+                        size_t fd_count) {
+    struct moat_ctl_create fixed;
+    uint32_t index = 0;
+    memcpy(&fixed, record, sizeof(fixed));
+    struct slot *s = fd_count >= 3 ? new_slot(b, &index) : NULL;
+    if (s == NULL) {
+        answer_failure(b, fixed.h.id, -EAGAIN, "too many processes in the virtual machine");
+        return;
+    }
+    s->request = fixed.h.id;
+    copy_string(record, size, fixed.container, s->container);
+    copy_string(record, size, fixed.exec_id, s->exec_id);
+    int e = open_streams(b, s, 3 * index, fds, (fixed.flags & MOAT_PROC_TERMINAL) != 0);
+    e = e != 0 ? e : mux_send(&b->mux, MOAT_AGENT_RECORD, (uint16_t)(3 * index), record, size);
+    b->failed = b->failed || e != 0;
+    note_request(b, fixed.h.id, true);
+}
+
+static void take_record(struct bridge *b) {
+    static char record[MOAT_CTL_MSG_MAX];
+    struct moat_ctl_header h;
+    int fds[MSG_FDS_MAX];
+    size_t fd_count = 0;
+    ssize_t n = msg_recv(b->control, record, sizeof(record), fds, &fd_count, true);
+    if (n == -EAGAIN) {
+        return;
+    }
+    if (n < (ssize_t)sizeof(h)) {
+        b->failed = true; /* the monitor is gone */
+    } else {
+        memcpy(&h, record, sizeof(h));
+        bool creates = h.type == MOAT_CTL_CREATE || h.type == MOAT_CTL_EXEC;
+        if (creates && (size_t)n >= sizeof(struct moat_ctl_create)) {
+            take_create(b, record, (size_t)n, fds, fd_count);
+        } else if (!creates) {
+            note_request(b, h.id, true);
+            b->failed =
+                b->failed || mux_send(&b->mux, MOAT_AGENT_RECORD, 0, record, (size_t)n) != 0;
+        }
+    }
+    for (size_t i = 0; i < fd_count; i++) {
+        cleanup_fd_fn(&fds[i]);
+    }
+}
+
+/* ---- from the agent ---- */
+
+static void close_slot(struct bridge *b, uint32_t index) {
+    for (uint32_t k = 0; k < 3; k++) {
+        mux_end(&b->mux, 3 * index + k);
+    }
+    cleanup_fd_fn(&b->slots[index].input);
+    b->slots[index].used = false;
+}
+
+static int take_reply(struct bridge *b, const void *record, size_t size) {
+    struct moat_ctl_reply r;
+    if (size < sizeof(r)) {
+        return -EPROTO;
+    }
+    memcpy(&r, record, sizeof(r));
+    if (r.data_size != size - sizeof(r) || r.error > 0) {
+        return -EPROTO;
+    }
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        struct slot *s = &b->slots[i];
+        if (s->used && s->request == r.h.id && r.h.id != 0) {
+            s->request = 0;
+            if (r.error != 0) {
+                close_slot(b, i);
+            } else if (s->input >= 0 && mux_open(&b->mux, 3 * i, steal_fd(&s->input), false) != 0) {
+                return -EPROTO; /* the stream cannot be open */
+            }
+        }
+    }
+    note_request(b, r.h.id, false);
+    return send_monitor(b, record, size) ? 0 : -EPIPE;
+}
+
+static int take_exit(struct bridge *b, const void *record, size_t size) {
+    struct moat_ctl_exit event;
+    if (size != sizeof(event)) {
+        return -EPROTO;
+    }
+    memcpy(&event, record, sizeof(event));
+    event.ref.container[sizeof(event.ref.container) - 1] = '\0';
+    event.ref.exec_id[sizeof(event.ref.exec_id) - 1] = '\0';
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        struct slot *s = &b->slots[i];
+        if (s->used && !s->ended && strcmp(s->container, event.ref.container) == 0 &&
+            strcmp(s->exec_id, event.ref.exec_id) == 0) {
+            s->ended = true;
+            s->event = event;
+            return 0;
+        }
+    }
+    return 0; /* of a process that we never asked for: nobody's business */
+}
+
+static int take_frame(void *arg, const struct moat_agent_frame *f, const void *payload) {
+    struct bridge *b = arg;
+    struct moat_agent_hello hello;
+    struct moat_ctl_header h;
+    if (f->kind == MOAT_AGENT_HELLO && f->size == sizeof(hello) && !b->hello) {
+        memcpy(&hello, payload, sizeof(hello));
+        b->hello = true;
+        return hello.version == MOAT_AGENT_VERSION ? 0 : -EPROTO;
+    }
+    if (f->kind != MOAT_AGENT_RECORD || !b->hello || f->size < sizeof(h)) {
+        return -EPROTO;
+    }
+    memcpy(&h, payload, sizeof(h));
+    if (h.magic != MOAT_CTL_MAGIC || h.version != MOAT_CTL_VERSION || h.size != f->size) {
+        return -EPROTO;
+    }
+    return h.type == MOAT_CTL_REPLY        ? take_reply(b, payload, f->size)
+           : h.type == MOAT_CTL_EVENT_EXIT ? take_exit(b, payload, f->size)
+                                           : -EPROTO;
+}
+
+/* An end is told when all that the process said has been written. */
+static void tell_ends(struct bridge *b) {
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        struct slot *s = &b->slots[i];
+        if (s->used && s->ended && mux_is_flushed(&b->mux, 3 * i + 1) &&
+            mux_is_flushed(&b->mux, 3 * i + 2)) {
+            (void)send_monitor(b, &s->event, sizeof(s->event)); /* the loop ends on a failure */
+            mux_end(&b->mux, 3 * i); /* nobody reads its input; its output may go on */
+            cleanup_fd_fn(&s->input);
+            s->used = false;
+        }
+    }
+}
+
+/* ---- the loop ---- */
+
+static void send_welcome(struct bridge *b, uint32_t export_count) {
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail */
+    const struct moat_agent_welcome w = {.version = MOAT_AGENT_VERSION,
+                                         .export_count = export_count,
+                                         .realtime_ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC +
+                                                        (uint64_t)ts.tv_nsec};
+    b->failed = mux_send(&b->mux, MOAT_AGENT_WELCOME, 0, &w, sizeof(w)) != 0;
+}
+
+/* The machine is gone, or talks nonsense: whoever waits for it is told. */
+static void tell_failure(struct bridge *b, const char *text) {
+    for (uint32_t i = 0; i < REQUESTS; i++) {
+        if (b->requests[i] != 0) {
+            answer_failure(b, b->requests[i], -EIO, text);
+        }
+    }
+}
+
+void bridge_run(int control, int agent, uint32_t export_count,
+                void (*why)(void *arg, char *text, size_t size), void *arg) {
+    static struct pollfd polls[MUX_POLLS_MAX + 1];
+    struct bridge *b = &g_bridge;
+    char text[192] = "";
+    b->control = control;
+    (void)signal(SIGPIPE, SIG_IGN);          /* a reader that is gone shows as EPIPE */
+    (void)fcntl(agent, F_SETFL, O_NONBLOCK); /* our own socket: cannot fail */
+    if (mux_init(&b->mux, agent) != 0) {
+        return;
+    }
+    b->mux.on_frame = take_frame;
+    b->mux.arg = b;
+    send_welcome(b, export_count);
+    int e = 0;
+    while (!b->failed && e == 0) {
+        size_t count = mux_prepare(&b->mux, polls);
+        polls[count] = (struct pollfd){.fd = control, .events = POLLIN};
+        if (poll(polls, count + 1, -1) < 0) {
+            continue; /* EINTR */
+        }
+        if (polls[count].revents != 0) {
+            take_record(b);
+        }
+        e = mux_handle(&b->mux, polls, count);
+        tell_ends(b);
+    }
+    if (e == -EPROTO) {
+        (void)snprintf(text, sizeof(text), "the virtual machine broke the agent's protocol");
+    } else if (e != 0) {
+        why(arg, text, sizeof(text));
+    }
+    if (e != 0) {
+        tell_failure(b, text);
+    }
+    mux_close(&b->mux);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the monitor, which speaks moat/control.h over a socket as it does to a Sentry, and the
+ * agent, which speaks moat/agent.h over a byte stream: passes records on, and pumps the processes'
+ * standard streams.
+ *
+ * Trust: the agent's side is the guest's and hostile.  What it sends is checked here (mux.h, and
+ * types, sizes and names below) and by the monitor again.  The process that runs this holds nothing
+ * but its two connections and the streams, has no privileges and an empty root.
+ */
+#ifndef MOAT_VM_BRIDGE_H
+#define MOAT_VM_BRIDGE_H
+
+#include "base/types.h"
+
+/* Serves until one of the two is gone.  `why` describes an early end of the machine, and is asked
+ * when that is to be told.  Both descriptors are taken over. */
+void bridge_run(int control, int agent, uint32_t export_count,
+                void (*why)(void *arg, char *text, size_t size), void *arg);
+
+#endif

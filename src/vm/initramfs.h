@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's initramfs: the agent as /init, and the modules it loads. */
+#ifndef MOAT_VM_INITRAMFS_H
+#define MOAT_VM_INITRAMFS_H
+
+#include "host/err.h"
+
+/* `modules` is a folder such as /lib/modules/6.1.0-1-cloud-amd64.  *out is the caller's to free. */
+must_check int initramfs_build(int agent, const char *modules, char **out, size_t *out_size,
+                               struct err *err);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Roots and identities of a machine's processes: see jail.h. */
+#include "vm/jail.h"
+
+#include "host/cleanup.h"
+#include "host/mounts.h"
+#include "vm/hypervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define PLACE "/tmp"
+/* Above what useradd, engines' subordinate ids and systemd's dynamic users take; process numbers
+ * have 22 bits (proc(5), pid_max). */
+#define USER_BASE 0x4d000000u
+
+uid_t jail_user(void) {
+    return USER_BASE + (uid_t)getpid();
+}
+
+/* Puts a detached tree at `name` below the new root, a folder or a file. */
+static int place_detached(int root, int tree, const char *name, uint64_t attributes,
+                          struct err *err) {
+    struct stat st;
+    const struct mount_attrs attrs = {.set = attributes, .propagation = MS_PRIVATE, .userns = -1};
+    int e = mount_set_attrs(tree, &attrs, err);
+    if (e != 0) {
+        return e;
+    }
+    e = fstat(tree, &st);
+    e = e == 0 && S_ISDIR(st.st_mode) ? mkdirat(root, name, 0755)
+                                      : mknodat(root, name, S_IFREG | 0644, 0);
+    cleanup_fd int target = e == 0 ? openat(root, name, O_PATH | O_CLOEXEC) : -1;
+    e = target < 0 ? -errno : mount_tree_attach(tree, target);
+    return e == 0 ? 0 : err_sys(err, e, "cannot put /%s into the hypervisor's root", name);
+}
+
+/* Likewise a copy of a tree of the host. */
+static int place_tree(int root, const char *path, const char *name, uint64_t attributes,
+                      struct err *err) {
+    cleanup_fd int tree = mount_tree_open(AT_FDCWD, path, false);
+    return tree < 0 ? err_sys(err, tree, "cannot take %s along", path)
+                    : place_detached(root, tree, name, attributes, err);
+}
+
+/* /lib, /lib64: links into /usr where the system is merged, else folders of their own. */
+static int place_libraries(int root, struct err *err) {
+    static const char *const names[] = {"lib", "lib64", "bin"};
+    int e = place_tree(root, "/usr", "usr", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, err);
+    for (size_t i = 0; i < ARRAY_COUNT(names) && e == 0; i++) {
+        char path[16], link[64];
+        (void)snprintf(path, sizeof(path), "/%s", names[i]); /* fits */
+        ssize_t n = readlink(path, link, sizeof(link) - 1);
+        if (n > 0) {
+            link[n] = '\0';
+            e = symlinkat(link, root, names[i]) == 0
+                    ? 0
+                    : err_sys(err, -errno, "cannot make the link %s", path);
+        } else if (access(path, F_OK) == 0) {
+            e = place_tree(root, path, names[i], MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, err);
+        }
+    }
+    return e;
+}
+
+static int make_root(struct err *err) {
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("root", PLACE, "tmpfs", MS_NOSUID, "mode=755,size=64k") != 0) {
+        return err_sys(err, -errno, "cannot make an empty root");
+    }
+    int root = open(PLACE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return root >= 0 ? root : err_sys(err, -errno, "cannot open the empty root");
+}
+
+static int enter_root(int root, struct err *err) {
+    if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
+        umount2(".", MNT_DETACH) != 0 || chdir("/") != 0 ||
+        mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, NULL) != 0) {
+        return err_sys(err, -errno, "cannot enter the new root");
+    }
+    return 0;
+}
+
+int jail_empty_root(struct err *err) {
+    cleanup_fd int root = make_root(err);
+    return root < 0 ? root : enter_root(root, err);
+}
+
+int jail_hypervisor_root(int kernel, int initramfs, bool kvm, struct err *err) {
+    static const char *const devices[] = {"dev/null", "dev/zero", "dev/urandom"};
+    const uint64_t data = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    cleanup_fd int root = make_root(err);
+    int e = root < 0 ? root : place_libraries(root, err);
+    if (e == 0 && (mkdirat(root, "etc", 0755) != 0 || mkdirat(root, "dev", 0755) != 0 ||
+                   mkdirat(root, "guest", 0755) != 0)) {
+        e = err_sys(err, -errno, "cannot make the hypervisor's root");
+    }
+    if (e == 0 && access("/etc/ld.so.cache", R_OK) == 0) {
+        e = place_tree(root, "/etc/ld.so.cache", "etc/ld.so.cache", data, err);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(devices) && e == 0; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof(path), "/%s", devices[i]); /* fits */
+        e = place_tree(root, path, devices[i], MOUNT_ATTR_NOEXEC, err);
+    }
+    e = e != 0 || !kvm ? e : place_tree(root, "/dev/kvm", "dev/kvm", MOUNT_ATTR_NOEXEC, err);
+    e = e != 0 ? e : place_detached(root, kernel, HYPERVISOR_KERNEL + 1, data, err);
+    e = e != 0 ? e : place_detached(root, initramfs, HYPERVISOR_INITRAMFS + 1, data, err);
+    return e != 0 ? e : enter_root(root, err);
+}
+
+int jail_drop(uid_t user, gid_t group, struct err *err) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[2] = {{0}, {0}};
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
+            return err_sys(err, -errno, "cannot drop capability %d", cap);
+        }
+    }
+    if (setgroups(group != 0 ? 1 : 0, &group) != 0 || setresgid(user, user, user) != 0 ||
+        setresuid(user, user, user) != 0 || syscall(SYS_capset, &header, none) != 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+        return err_sys(err, -errno, "cannot give up privileges");
+    }
+    return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0
+               ? 0
+               : err_sys(err, -errno, "cannot bind a process to its parent");
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the processes of a machine give up before they run: files, identity, privileges. */
+#ifndef MOAT_VM_JAIL_H
+#define MOAT_VM_JAIL_H
+
+#include "host/err.h"
+
+#include <sys/types.h>
+
+/* A user id that no other machine alive has. */
+uid_t jail_user(void);
+/*
+ * In a mount namespace that is the caller's alone: a root of /usr (read-only), the loader's cache,
+ * a few devices and the image's two files; /dev/kvm with `kvm`.
+ */
+must_check int jail_hypervisor_root(int kernel, int initramfs, bool kvm, struct err *err);
+/* Likewise: an empty one. */
+must_check int jail_empty_root(struct err *err);
+/* Gives up every privilege and becomes `user`, in `group` as well unless it is 0. */
+must_check int jail_drop(uid_t user, gid_t group, struct err *err);
+
+#endif

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting a machine: see machine.h.
+ *
+ * The monitor clones the bridge into new namespaces (pid, mount, network, ipc, uts, cgroup).  The
+ * bridge puts the files together, forks the file server (which keeps the rights that serving files
+ * takes, and jails itself) and the hypervisor (which is jailed here), jails itself, and serves.
+ * Errors come to the monitor over a status pipe that closes when all of them run.
+ */
+#include "vm/machine.h"
+
+#include "host/cleanup.h"
+#include "host/strlist.h"
+#include "vm/bridge.h"
+#include "vm/hypervisor.h"
+#include "vm/image.h"
+#include "vm/jail.h"
+#include "vm/share.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define FILE_SERVER    "/usr/lib/qemu/virtiofsd"
+#define SHARE_PLACE    "/mnt"
+#define DEFAULT_MEMORY (1024u * MIB)
+#define GUEST_OVERHEAD (96u * MIB) /* of the guest's kernel, on top of what was asked for */
+#define MEASURE_NS     4000000ll
+
+struct machine {
+    const struct container *c;
+    const struct sandbox_options *options;
+    const struct hypervisor_ops *hypervisor;
+    struct hypervisor_config config;
+    struct share share;
+    int kernel, initramfs;
+    int control[2]; /* ours, the bridge's */
+    int agent[2];   /* the bridge's, the hypervisor's */
+    int status;     /* where the bridge and its children report */
+    uid_t user;
+    uint64_t start_cycles;
+    long long start_ns;
+};
+
+/* ---- the cycle counter's rate, measured while other things are done ---- */
+
+static long long now_ns(void) {
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC_RAW, &ts); /* cannot fail */
+    return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+static void rate_begin(struct machine *m) {
+    m->start_ns = now_ns();
+    m->start_cycles = __builtin_ia32_rdtsc();
+}
+
+static uint64_t rate_khz(const struct machine *m) {
+    long long passed = now_ns() - m->start_ns;
+    if (passed < MEASURE_NS) {
+        const struct timespec rest = {.tv_nsec = MEASURE_NS - passed};
+        (void)nanosleep(&rest, NULL); /* woken early, the figure is a bit coarser */
+    }
+    passed = now_ns() - m->start_ns;
+    return (__builtin_ia32_rdtsc() - m->start_cycles) * 1000000u / (uint64_t)passed;
+}
+
+/* ---- children of the bridge ---- */
+
+static noreturn_fn void report(int status, const struct err *err) {
+    (void)!write(status, err, sizeof(*err)); /* the reader sees the end of the pipe if not */
+    _exit(1);
+}
+
+/* Standard input and output to /dev/null; errors to the log, where there is one. */
+static int set_stdio(const struct machine *m, struct err *err) {
+    cleanup_fd int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int log_fd = m->options->log_fd >= 0 ? m->options->log_fd : null_fd;
+    if (null_fd < 0 || dup2(null_fd, 0) != 0 || dup2(null_fd, 1) != 1 || dup2(log_fd, 2) != 2) {
+        return err_sys(err, -errno, "cannot set the standard streams");
+    }
+    return 0;
+}
+
+/* Only 0, 1, 2 and these stay open in the program; they keep their numbers. */
+static void keep_only(const int *keep, size_t count) {
+    (void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* valid flags */
+    for (size_t i = 0; i < count; i++) {
+        if (keep[i] >= 0) {
+            (void)fcntl(keep[i], F_SETFD, 0); /* open */
+        }
+    }
+}
+
+static noreturn_fn void run_file_server(const struct machine *m, int listener) {
+    char fd_text[24];
+    struct err err = {0};
+    (void)snprintf(fd_text, sizeof(fd_text), "--fd=%d", listener); /* fits */
+    const char *const args[] = {FILE_SERVER,
+                                fd_text,
+                                "-o",
+                                "source=" SHARE_PLACE,
+                                "-o",
+                                "sandbox=namespace",
+                                "-o",
+                                "announce_submounts",
+                                "-o",
+                                "xattr",
+                                "-o",
+                                "cache=auto",
+                                "--thread-pool-size=0",
+                                m->options->debug ? "-d" : NULL,
+                                NULL};
+    int e = set_stdio(m, &err);
+    if (e == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
+        e = err_sys(&err, -errno, "cannot bind the file server to its parent");
+    }
+    if (e == 0) {
+        keep_only(&listener, 1);
+        (void)execv(FILE_SERVER, (char *const *)(uintptr_t)args);
+        (void)err_sys(&err, -errno,
+                      "cannot run " FILE_SERVER " (Debian's package qemu-system-common)");
+    }
+    report(m->status, &err);
+}
+
+static noreturn_fn void run_hypervisor(struct machine *m) {
+    struct hypervisor_config *c = &m->config;
+    struct strlist args = {0};
+    struct stat kvm = {0};
+    struct err err = {0};
+    c->agent_fd = m->agent[1];
+    c->console_fd = m->options->debug ? m->options->log_fd : -1;
+    int e = set_stdio(m, &err);
+    if (e == 0 && (unshare(CLONE_NEWNS) != 0 || (c->kvm && stat("/dev/kvm", &kvm) != 0))) {
+        e = err_sys(&err, -errno, "cannot prepare the hypervisor");
+    }
+    e = e != 0 ? e : jail_hypervisor_root(m->kernel, m->initramfs, c->kvm, &err);
+    e = e != 0 ? e : jail_drop(m->user, kvm.st_gid, &err);
+    if (e == 0) {
+        c->tsc_khz = rate_khz(m);
+        e = m->hypervisor->arguments(c, &args);
+        e = e == 0 ? 0 : err_sys(&err, e, "cannot put the hypervisor's arguments together");
+    }
+    if (e == 0) {
+        static char *const environment[] = {NULL};
+        const int keep[] = {c->agent_fd, c->files_fd, c->console_fd};
+        keep_only(keep, ARRAY_COUNT(keep));
+        (void)execve(m->hypervisor->program, args.items, environment);
+        (void)err_sys(&err, -errno, "cannot run %s (Debian's package qemu-system-x86)",
+                      m->hypervisor->program);
+    }
+    report(m->status, &err);
+}
+
+/* A listening socket without a name in any file system, and a connection to it. */
+static int socket_pair(int *out_listener, int *out_connected, struct err *err) {
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof(addr.sun_family); /* unix(7): the kernel chooses an abstract name */
+    *out_listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *out_connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*out_listener < 0 || *out_connected < 0 ||
+        bind(*out_listener, (struct sockaddr *)&addr, len) != 0 || listen(*out_listener, 1) != 0) {
+        return err_sys(err, -errno, "cannot make the file server's socket");
+    }
+    len = sizeof(addr);
+    if (getsockname(*out_listener, (struct sockaddr *)&addr, &len) != 0 ||
+        connect(*out_connected, (struct sockaddr *)&addr, len) != 0) {
+        return err_sys(err, -errno, "cannot connect to the file server's socket");
+    }
+    return 0;
+}
+
+static int start_children(struct machine *m, struct err *err) {
+    int listener = -1;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        return err_sys(err, -errno, "cannot detach mount propagation");
+    }
+    int e = share_attach(&m->share, SHARE_PLACE, err);
+    e = e != 0 ? e : socket_pair(&listener, &m->config.files_fd, err);
+    for (int child = 0; child < 2 && e == 0; child++) {
+        pid_t pid = fork();
+        if (pid == 0 && child == 0) {
+            run_file_server(m, listener);
+        } else if (pid == 0) {
+            run_hypervisor(m);
+        }
+        e = pid > 0 ? 0 : err_sys(err, -errno, "cannot fork the processes of the machine");
+    }
+    cleanup_fd_fn(&listener);
+    return e;
+}
+
+/* ---- the bridge ---- */
+
+/* Which of the children has ended, and how: the machine is over with either. */
+static void describe_end(void *arg, char *text, size_t size) {
+    int status = 0;
+    struct timespec wait = {.tv_nsec = 50000000};
+    pid_t pid = waitpid(-1, &status, WNOHANG);
+    if (pid == 0) { /* its connection closes before it is gone */
+        (void)nanosleep(&wait, NULL);
+        pid = waitpid(-1, &status, WNOHANG);
+    }
+    if (pid > 0 && WIFSIGNALED(status)) {
+        (void)snprintf(text, size, "the virtual machine was killed by signal %d", WTERMSIG(status));
+    } else {
+        (void)snprintf(text, size,
+                       "the virtual machine ended by itself with status %d (--debug "
+                       "--log FILE shows what its kernel said)",
+                       pid > 0 ? WEXITSTATUS(status) : -1);
+    }
+}
+
+static int jail_bridge(const struct machine *m, struct err *err) {
+    const int log_fd = -1;
+    const struct sandbox_options quiet = {.log_fd = log_fd};
+    const struct machine silent = {.options = &quiet};
+    int e = set_stdio(&silent, err);
+    if (e == 0 && unshare(CLONE_NEWNS) != 0) {
+        e = err_sys(err, -errno, "cannot unshare the bridge's mounts");
+    }
+    e = e != 0 ? e : jail_empty_root(err);
+    return e != 0 ? e : jail_drop(m->user, 0, err);
+}
+
+static noreturn_fn void bridge_main(struct machine *m) {
+    struct err err = {0};
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
+        (void)err_sys(&err, -errno, "cannot bind the machine to its monitor");
+        report(m->status, &err);
+    }
+    (void)setsid(); /* no terminal signal may reach the machine */
+    sigset_t none;
+    (void)sigemptyset(&none); /* cannot fail, as the next */
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (start_children(m, &err) != 0 || jail_bridge(m, &err) != 0) {
+        report(m->status, &err);
+    }
+    uint32_t exports = m->share.count;
+    int keep[] = {m->control[1], m->agent[0], m->status};
+    for (int i = 0; i < 3; i++) { /* to 3, 4, 5, by way of numbers that none of them has */
+        keep[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, 1000);
+    }
+    for (int i = 0; i < 3; i++) {
+        (void)dup3(keep[i], 3 + i, O_CLOEXEC); /* a failed one shows at its first use */
+    }
+    (void)close_range(6, ~0u, 0);
+    (void)close(5); /* the status: all is well */
+    bridge_run(3, 4, exports, describe_end, NULL);
+    _exit(0);
+}
+
+/* ---- the monitor ---- */
+
+static int choose_size(struct machine *m, struct err *err) {
+    const struct container *c = m->c;
+    const char *why = "";
+    uint64_t asked = c->memory_limit;
+    m->config.memory = asked == 0 ? DEFAULT_MEMORY : ALIGN_UP(asked, MIB) + GUEST_OVERHEAD;
+    if (asked > 1024 * GIB) {
+        return err_set(err, -EINVAL, "isolation vm cannot have more than 1 TiB of memory");
+    }
+    m->config.kvm = kvm_is_useful(&why);
+    m->config.cpus = 1;
+    if (m->config.kvm) {
+        m->config.cpus = (uint32_t)MAX(1L, sysconf(_SC_NPROCESSORS_ONLN));
+    }
+    return 0;
+}
+
+static int open_all(struct machine *m, struct err *err) {
+    if (geteuid() != 0) {
+        return err_set(err, -EPERM,
+                       "isolation vm needs root here: use --isolation sentry, or sudo");
+    }
+    int e = image_open(&m->kernel, &m->initramfs, err);
+    e = e != 0 ? e : choose_size(m, err);
+    e = e != 0 ? e : share_open(m->c, &m->share, err);
+    if (e == 0 && (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, m->control) != 0 ||
+                   socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->agent) != 0)) {
+        e = err_sys(err, -errno, "cannot make a socket pair");
+    }
+    int room = (int)(4 * MOAT_CTL_MSG_MAX); /* a CREATE message is sent before anyone reads */
+    for (int i = 0; i < 2 && e == 0; i++) {
+        (void)setsockopt(m->control[i], SOL_SOCKET, SO_SNDBUFFORCE, &room,
+                         sizeof(room)); /* else the default */
+    }
+    return e;
+}
+
+static int start_bridge(struct machine *m, pid_t *out_pid, struct err *err) {
+    struct clone_args args = {.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
+                                       CLONE_NEWUTS | CLONE_NEWCGROUP,
+                              .exit_signal = SIGCHLD};
+    struct err theirs = {0};
+    int status[2];
+    if (pipe2(status, O_CLOEXEC) != 0) {
+        return err_sys(err, -errno, "cannot make a pipe");
+    }
+    m->status = status[1];
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+    if (pid == 0) {
+        bridge_main(m);
+    }
+    int saved = -errno;
+    (void)close(status[1]); /* the bridge's */
+    ssize_t n = pid > 0 ? read(status[0], &theirs, sizeof(theirs)) : 0;
+    (void)close(status[0]); /* only read */
+    if (pid < 0) {
+        return err_sys(err, saved, "cannot create the machine's namespaces");
+    }
+    *out_pid = pid;
+    if (n == 0) {
+        return 0;
+    }
+    theirs.msg[sizeof(theirs.msg) - 1] = '\0';
+    return n == sizeof(theirs) && theirs.code < 0
+               ? err_set(err, theirs.code, "%s", theirs.msg)
+               : err_set(err, -EIO, "the virtual machine died while it was set up");
+}
+
+int machine_start(const struct container *c, const struct sandbox_options *options,
+                  struct sandbox *out, struct err *err) {
+    struct machine m = {.c = c,
+                        .options = options,
+                        .hypervisor = &g_hypervisor_qemu,
+                        .config = {.agent_fd = -1, .files_fd = -1, .console_fd = -1},
+                        .kernel = -1,
+                        .initramfs = -1,
+                        .control = {-1, -1},
+                        .agent = {-1, -1},
+                        .user = jail_user()};
+    *out = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1};
+    rate_begin(&m);
+    int e = open_all(&m, err);
+    e = e != 0 ? e : start_bridge(&m, &out->sentry_pid, err);
+    if (e != 0) {
+        sandbox_kill(out);
+    } else {
+        out->control_fd = steal_fd(&m.control[0]);
+    }
+    int *fds[] = {&m.kernel, &m.initramfs, &m.control[0], &m.control[1], &m.agent[0], &m.agent[1]};
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        cleanup_fd_fn(fds[i]);
+    }
+    share_close(&m.share);
+    return e;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The processes of a virtual machine: the bridge, PID 1 of namespaces of its own, and its children,
+ * the hypervisor and the file server.  The end of the bridge is the end of all.
+ */
+#ifndef MOAT_VM_MACHINE_H
+#define MOAT_VM_MACHINE_H
+
+#include "oci/container.h"
+#include "sandbox/sandbox.h"
+
+/* Starts a machine for `c`, as sandbox_start starts a sandbox: out->control_fd speaks
+ * moat/control.h. */
+must_check int machine_start(const struct container *c, const struct sandbox_options *options,
+                             struct sandbox *out, struct err *err);
+
+#endif

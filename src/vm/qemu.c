@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QEMU's arguments: see hypervisor.h.  Sources: qemu(1), docs/system/i386/microvm.rst.
+ *
+ * Nothing that the container's owner chose is in them but two numbers, cpus and memory.
+ */
+#include "vm/hypervisor.h"
+
+#include "moat/agent.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static int add(struct strlist *out, int e, const char *format, ...) printf_like(3, 4);
+
+/* Appends one argument unless e says that an earlier one failed. */
+static int add(struct strlist *out, int e, const char *format, ...) {
+    char text[512];
+    va_list args;
+    if (e != 0) {
+        return e;
+    }
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return n < (int)sizeof(text) ? strlist_add(out, text) : -ENAMETOOLONG;
+}
+
+/* What the guest's kernel is told: an emulated processor has no clock to measure its cycles by. */
+static int add_command_line(struct strlist *out, const struct hypervisor_config *c, int e) {
+    char clock[80] = "";
+    if (!c->kvm) {
+        (void)snprintf(clock, sizeof(clock), " tsc=reliable tsc_early_khz=%llu no_timer_check",
+                       (unsigned long long)c->tsc_khz); /* fits */
+    }
+    e = add(out, e, "-append");
+    return add(out, e,
+               "%s panic=-1 reboot=t random.trust_cpu=on cgroup_no_v1=all "
+               "rcupdate.rcu_expedited=1 8250.nr_uarts=%d%s",
+               c->console_fd >= 0 ? "console=ttyS0" : "quiet loglevel=0",
+               c->console_fd >= 0 ? 1 : 0, clock);
+}
+
+static int add_devices(struct strlist *out, const struct hypervisor_config *c, int e) {
+    static const char *const devices[] = {
+        "vhost-user-fs-device,chardev=files,queue-size=1024,tag=" MOAT_AGENT_TAG,
+        "virtio-serial-device,max_ports=2",
+        "virtserialport,chardev=agent,nr=1,name=" MOAT_AGENT_PORT};
+    e = add(out, e, "-chardev");
+    e = add(out, e, "socket,id=files,fd=%d", c->files_fd);
+    e = add(out, e, "-chardev");
+    e = add(out, e, "socket,id=agent,fd=%d", c->agent_fd);
+    for (size_t i = 0; i < ARRAY_COUNT(devices); i++) {
+        e = add(out, e, "-device");
+        e = add(out, e, "%s", devices[i]);
+    }
+    if (c->console_fd >= 0) {
+        e = add(out, e, "-add-fd");
+        e = add(out, e, "fd=%d,set=1", c->console_fd);
+        e = add(out, e, "-serial");
+        e = add(out, e, "file:/dev/fdset/1");
+    }
+    return e;
+}
+
+static int qemu_arguments(const struct hypervisor_config *c, struct strlist *out) {
+    unsigned long long mib = c->memory / MIB;
+    static const char *const fixed[] = {
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-kernel",
+        HYPERVISOR_KERNEL,
+        "-initrd",
+        HYPERVISOR_INITRAMFS,
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        "-global",
+        "virtio-mmio.force-legacy=false"};
+    int e = add(out, 0, "%s", g_hypervisor_qemu.program);
+    e = add(out, e, "-M");
+    e = add(out, e, "microvm,acpi=on,rtc=off,usb=off,pcie=off,isa-serial=%s,memory-backend=memory",
+            c->console_fd >= 0 ? "on" : "off");
+    e = add(out, e, "-accel");
+    e = add(out, e, "%s", c->kvm ? "kvm" : "tcg,thread=multi");
+    e = add(out, e, "-cpu");
+    e = add(out, e, "%s", c->kvm ? "host" : "max");
+    e = add(out, e, "-smp");
+    e = add(out, e, "%u", c->cpus);
+    e = add(out, e, "-m");
+    e = add(out, e, "%lluM", mib);
+    e = add(out, e, "-object");
+    e = add(out, e, "memory-backend-memfd,id=memory,size=%lluM,share=on", mib);
+    for (size_t i = 0; i < ARRAY_COUNT(fixed); i++) {
+        e = add(out, e, "%s", fixed[i]);
+    }
+    e = add_devices(out, c, e);
+    return add_command_line(out, c, e);
+}
+
+const struct hypervisor_ops g_hypervisor_qemu = {
+    .name = "qemu", .program = "/usr/bin/qemu-system-x86_64", .arguments = qemu_arguments};
