@@ -6,8 +6,10 @@
 #include "native/sync.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -29,10 +31,44 @@ static int map_ids(struct spawn *s, struct err *err) {
     return e == 0 ? 0 : err_sys(err, e, "cannot speak to the container's process");
 }
 
+/* A number of a control file; false for "max" and what is not there. */
+static bool read_number(int dir, const char *name, unsigned long *out) {
+    char text[32] = "";
+    cleanup_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    char *end = text;
+    *out = n > 0 ? strtoul(text, &end, 10) : 0;
+    return end != text;
+}
+
+/*
+ * The limit on processes is looked at by fork alone, not when one is moved into a group (cgroup v1
+ * pids.txt): what was moved in past it is taken back.
+ */
+static int check_process_limit(const struct cgroup *cg, struct err *err) {
+    for (size_t i = 0; i < cg->count; i++) {
+        unsigned long now, limit;
+        bool counts = strcmp(cg->at[i].name, "pids") == 0 || cg->at[i].name[0] == '\0';
+        cleanup_fd int dir =
+            counts ? open(cg->at[i].dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        if (dir >= 0 && read_number(dir, "pids.max", &limit) &&
+            read_number(dir, "pids.current", &now) && now > limit) {
+            return err_set(err, -EAGAIN,
+                           "the container has as many processes as it may (linux.resources.pids "
+                           "limit %lu)",
+                           limit);
+        }
+    }
+    return 0;
+}
+
 static int fill_groups(struct spawn *s, struct err *err) {
     const struct cgroup *cg = s->in.cgroup;
-    return cg != NULL && cg->mode != CGROUP_NONE && cg->count > 0 ? cgroup_enter(cg, s->pid, err)
-                                                                  : 0;
+    if (cg == NULL || cg->mode == CGROUP_NONE || cg->count == 0) {
+        return 0;
+    }
+    int e = cgroup_enter(cg, s->pid, err);
+    return e != 0 || s->in.target_pidfd < 0 ? e : check_process_limit(cg, err);
 }
 
 /* Written from here: lowering it needs rights over the host that the process may not have. */
