@@ -15,14 +15,6 @@ uint64_t namespaces_new(const struct oci_linux *l);
 /* Opens what a path names, and checks that it is a namespace of that kind: descriptor or -errno. */
 must_check int namespace_open(const char *path, enum oci_namespace kind, struct err *err);
 
-/*
- * Writes the mappings of the user namespace of process `pid`: directly, or through newuidmap and
- * newgidmap where the caller may not.  A group mapping written by an ordinary user costs
- * setgroups(2) (user_namespaces(7)).
- */
-must_check int namespaces_map_ids(const struct procfs *proc, pid_t pid,
-                                  const struct oci_mapping_list *uids,
-                                  const struct oci_mapping_list *gids, struct err *err);
 /* A descriptor of a user namespace with these mappings (for idmapped mounts), or -errno. */
 must_check int namespaces_make_user(const struct procfs *proc, const struct oci_mapping_list *uids,
                                     const struct oci_mapping_list *gids, struct err *err);

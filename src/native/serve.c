@@ -4,6 +4,7 @@
 #include "native/life.h"
 #include "native/namespaces.h"
 #include "native/sync.h"
+#include "oci/idmap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@ static int map_ids(struct spawn *s, struct err *err) {
     if ((s->namespaces & CLONE_NEWUSER) == 0) {
         return 0;
     }
-    int e = namespaces_map_ids(s->in.proc, s->pid, &l->uid_mappings, &l->gid_mappings, err);
+    int e = idmap_write(s->in.proc, s->pid, &l->uid_mappings, &l->gid_mappings, err);
     if (e != 0) {
         return e;
     }

@@ -8,15 +8,19 @@
 #include "sandbox/sandbox.h"
 
 #include "host/cleanup.h"
+#include "host/procfs.h"
 #include "moat/boot.h"
 #include "moat/control.h"
 #include "moat/gofer.h"
+#include "oci/idmap.h"
 #include "sandbox/confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +57,8 @@ struct starter {
     bool export_ro[MOAT_GOFER_EXPORTS_MAX];
     uint32_t export_count;
     int sentry_status, gofer_status; /* our ends of the status pipes */
+    int user_ns;                     /* that the Gofer joins, or -1 */
+    int child_status;                /* in a child: its end */
 };
 
 int sandbox_open_program(const char *name, struct err *err) {
@@ -232,8 +238,40 @@ static int start_sentry(struct starter *s, pid_t *out_pid, struct err *err) {
     return e;
 }
 
-static noreturn_fn void gofer_child(struct starter *s, int config, int status) {
+/* Does the Gofer get a user namespace of its own, with the container's ids?  It is what stands
+ * between those and the host's files: the application kernel knows the ids inside alone. */
+static bool gofer_mapped(const struct container *c) {
+    const struct oci_namespace_entry *n = &c->linux_.namespaces[NS_USER];
+    return n->set && n->path == NULL;
+}
+
+/* Root of the container's user namespace, once the parent has mapped its ids; without one, nothing.
+ */
+static void gofer_identity(const struct starter *s, int go) {
+    char byte;
+    if (s->user_ns < 0 && !gofer_mapped(s->c)) {
+        return;
+    }
+    if (s->user_ns >= 0 && setns(s->user_ns, CLONE_NEWUSER) != 0) {
+        struct err err = {0};
+        (void)err_sys(&err, -errno, "cannot join the container's user namespace"); /* told below */
+        child_fail(s->child_status, &err);
+    }
+    if (s->user_ns < 0 && read(go, &byte, 1) != 1) {
+        _exit(1);
+    }
+    (void)setgroups(0, NULL); /* refused to an ordinary user, who has no more than he had */
+    if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0) {
+        struct err err = {0};
+        (void)err_sys(&err, -errno, "the container's user namespace maps no root"); /* likewise */
+        child_fail(s->child_status, &err);
+    }
+}
+
+static noreturn_fn void gofer_child(struct starter *s, int config, int go, int status) {
     struct err err = {0};
+    s->child_status = status;
+    gofer_identity(s, go);
     int e = raise_fd(&config) | raise_fd(&s->gofer[1]) | raise_fd(&s->shm) |
             raise_fd(&s->gofer_program) | raise_fd(&s->admin[1]) | raise_fd(&status);
     for (uint32_t i = 0; i < s->export_count; i++) {
@@ -287,27 +325,47 @@ static int gofer_config(const struct starter *s, struct err *err) {
     return make_config(&config, sizeof(config), "moat-gofer-config", err);
 }
 
+static int map_gofer(const struct container *c, pid_t pid, struct err *err) {
+    struct procfs proc;
+    int e = procfs_open(&proc, err);
+    if (e == 0) {
+        e = idmap_write(&proc, pid, &c->linux_.uid_mappings, &c->linux_.gid_mappings, err);
+        procfs_close(&proc);
+    }
+    return e;
+}
+
 static int start_gofer(struct starter *s, pid_t *out_pid, struct err *err) {
-    int status[2];
+    int go[2], status[2];
     cleanup_fd int config = gofer_config(s, err);
     if (config < 0) {
         return config;
     }
-    if (pipe2(status, O_CLOEXEC) != 0) {
+    if (pipe2(go, O_CLOEXEC) != 0 || pipe2(status, O_CLOEXEC) != 0) {
         return err_sys(err, -errno, "cannot make a pipe");
     }
-    pid_t pid = fork();
+    struct clone_args args = {.flags = gofer_mapped(s->c) ? CLONE_NEWUSER : 0,
+                              .exit_signal = SIGCHLD};
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0) {
-        gofer_child(s, config, status[1]);
+        (void)close(go[1]); /* so that our parent's death ends the read */
+        gofer_child(s, config, go[0], status[1]);
     }
     int saved = -errno;
-    (void)close(status[1]); /* the child has it */
+    (void)close(go[0]); /* the child has them */
+    (void)close(status[1]);
     s->gofer_status = status[0];
     if (pid < 0) {
-        return err_sys(err, saved, "cannot fork the Gofer");
+        (void)close(go[1]);
+        return err_sys(err, saved, "cannot make the Gofer's process");
     }
     *out_pid = pid;
-    return 0;
+    int e = gofer_mapped(s->c) ? map_gofer(s->c, pid, err) : 0;
+    if (e == 0 && gofer_mapped(s->c)) {
+        (void)!write(go[1], "g", 1); /* a child that is gone has told why */
+    }
+    (void)close(go[1]);
+    return e;
 }
 
 /* Waits until the child has executed its program, or takes over its error. */
@@ -342,6 +400,17 @@ static int open_export(struct starter *s, const char *path, bool read_only, stru
     s->export_ro[s->export_count] = read_only;
     s->export_count++;
     return 0;
+}
+
+static int open_user_ns(struct starter *s, struct err *err) {
+    const char *path = s->c->linux_.namespaces[NS_USER].path;
+    if (path == NULL) {
+        return 0;
+    }
+    s->user_ns = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return s->user_ns >= 0
+               ? 0
+               : err_sys(err, -errno, "linux.namespaces: cannot open the user namespace %s", path);
 }
 
 static int open_exports(struct starter *s, struct err *err) {
@@ -382,9 +451,9 @@ static int open_channels(struct starter *s, struct err *err) {
 }
 
 static void close_all(struct starter *s) {
-    int *fds[] = {&s->control[0],    &s->control[1],    &s->gofer[0],    &s->gofer[1],
-                  &s->admin[0],      &s->admin[1],      &s->shm,         &s->sentry_program,
-                  &s->gofer_program, &s->sentry_status, &s->gofer_status};
+    int *fds[] = {&s->control[0],    &s->control[1],    &s->gofer[0],     &s->gofer[1],
+                  &s->admin[0],      &s->admin[1],      &s->shm,          &s->sentry_program,
+                  &s->gofer_program, &s->sentry_status, &s->gofer_status, &s->user_ns};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_fd_fn(fds[i]);
     }
@@ -401,6 +470,7 @@ int sandbox_start(const struct container *c, const struct sandbox_options *optio
                         .gofer = {-1, -1},
                         .admin = {-1, -1},
                         .shm = -1,
+                        .user_ns = -1,
                         .sentry_program = -1,
                         .gofer_program = -1,
                         .sentry_status = -1,
@@ -408,6 +478,7 @@ int sandbox_start(const struct container *c, const struct sandbox_options *optio
     *out_sandbox =
         (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1, .admin_fd = -1};
     int e = open_channels(&s, err);
+    e = e != 0 ? e : open_user_ns(&s, err);
     e = e != 0 ? e : open_exports(&s, err);
     /* The Gofer first: it sets itself up while our clone makes the Sentry's namespaces. */
     e = e != 0 ? e : start_gofer(&s, &out_sandbox->gofer_pid, err);
