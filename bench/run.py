@@ -48,6 +48,8 @@ class Runtime:
             return ["chroot", self.rootfs, *args]
         if self.name == "moat":
             return [self.moat, "do", "--rootfs", self.rootfs, "--", *args]
+        if self.name == "moat notify":
+            return [self.moat, "do", "--handover", "notify", "--rootfs", self.rootfs, "--", *args]
         if self.name == "moat native":
             return [self.moat, "do", "--isolation", "native", "--rootfs", self.rootfs, "--", *args]
         config = json.loads(self.template())
@@ -100,11 +102,17 @@ def table(title, runtimes, rows, unit):
 
 
 def micro(runtimes, rounds):
+    """Beside moat as it comes, moat with notifications only: what a call costs when no CPU is idle, and what scaling is
+    measured with (posted calls use a second CPU for one program already)."""
     results = {}
+    moat = next(r for r in runtimes if r.name == "moat")
+    runtimes = [*runtimes[:2], Runtime("moat notify", moat.rootfs, moat.moat), *runtimes[2:]]
     for _ in range(rounds):
         for r in runtimes:
             try:
                 _, out = r.run(["/micro"])
+                if r.name == "host":
+                    out += r.run(["/bare"])[1]
             except RuntimeError as e:
                 print(f"# {e}", file=sys.stderr)
                 continue
@@ -193,7 +201,8 @@ def main():
     os.environ["MOAT_BUILD"] = str(pathlib.Path(args.build).resolve())
     import moat
     rootfs = moat.rootfs(args.root)
-    subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", rootfs + "/micro", str(REPO / "bench/micro.c")], check=True)
+    for name in ("micro", "bare"):
+        subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", f"{rootfs}/{name}", str(REPO / f"bench/{name}.c")], check=True)
     names = ["host", "moat"] + [p for p in args.peers.split(",") if p]
     runtimes = [Runtime(n, rootfs, moat.MOAT) for n in names]
     print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs; medians of {args.rounds} interleaved rounds")
@@ -204,6 +213,7 @@ def main():
         if r.bundle:
             shutil.rmtree(r.bundle, ignore_errors=True)
     os.unlink(rootfs + "/micro")
+    os.unlink(rootfs + "/bare")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include "host/cleanup.h"
 #include "oci/config.h"
 #include "runtime/attend.h"
+#include "sandbox/sentry.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -62,14 +63,16 @@ static const struct cli_option g_run_options[] = {
  * a root: engines copy from it, commit it and start it again, and find there what the container
  * wrote.
  */
-static int choose_overlay(const struct create_options *o, struct container *c, struct err *err) {
+static int choose_overlay(const struct create_options *o, const struct isolation_ops *isolation,
+                          struct container *c, struct err *err) {
     static const char *const modes[] = {"none", "memory", NULL};
     int mode = parse_choice(o->overlay, "--overlay", modes, err);
     if (mode >= 0 && o->overlay != NULL) {
         c->overlay = mode == 1 ? OVERLAY_MEMORY : OVERLAY_NONE;
     }
-    /* Nothing is written to a read-only root, and mount points that it lacks lie in memory. */
-    if (c->root_readonly) {
+    /* Nothing is written to a read-only root, and mount points that it lacks lie in memory; native
+     * makes them in the root, as other runtimes of its kind, and saves the overlay. */
+    if (c->root_readonly && isolation == &g_isolation_sentry) {
         c->overlay = OVERLAY_MEMORY;
     }
     return mode < 0 ? mode : 0;
@@ -96,7 +99,7 @@ static int prepare(const struct cli_globals *globals, const struct runtime *rt,
     e = oci_bundle_text(bundle, out_text, &len, err);
     e = e != 0 ? e : oci_config_parse(&reading, *out_text, len, c, err);
     e = e != 0 ? e : cli_apply_settings(globals, o->isolation, c, &isolation, err);
-    e = e != 0 ? e : choose_overlay(o, c, err);
+    e = e != 0 ? e : choose_overlay(o, isolation, c, err);
     if (e != 0) {
         return e;
     }

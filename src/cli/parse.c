@@ -105,6 +105,9 @@ int parse_volume(const char *text, struct container *c, struct err *err) {
     memcpy(dest, target, target_len);
     dest[target_len] = '\0';
     int e = container_add_mount(c, MOUNT_BIND, flags, path, dest, NULL, NULL);
+    if (e == 0) {
+        c->mounts[c->mount_count - 1].recursive = true; /* with what is mounted below it */
+    }
     return e == 0 ? 0 : err_sys(err, e, "--volume");
 }
 

@@ -64,6 +64,10 @@ int native_kill(const struct isolation_target *target, int signo, bool all, stru
 static int exec_process(struct spawn *s, const struct isolation_target *target, struct err *err) {
     uint64_t all = namespaces_of(&target->c->linux_);
     bool root = geteuid() == 0;
+    if ((all & CLONE_NEWPID) != 0 && !root) { /* only from the user namespace: by a helper */
+        s->in.helper = true;
+        s->join_early = CLONE_NEWPID;
+    }
     int e = spawn_begin(s, err);
     e = e != 0 ? e : plan_exec(&s->in, &s->plan, err);
     if (e == 0 && (all & CLONE_NEWPID) != 0 && root) {
@@ -71,9 +75,6 @@ static int exec_process(struct spawn *s, const struct isolation_target *target, 
         e = setns(s->in.target_pidfd, CLONE_NEWPID) == 0
                 ? 0
                 : err_sys(err, -errno, "cannot join the container's pid namespace");
-    } else if ((all & CLONE_NEWPID) != 0) {
-        s->in.helper = true;
-        s->join_early = CLONE_NEWPID;
     }
     e = e != 0 ? e : spawn_clone(s, err);
     e = e != 0 ? e : spawn_serve(s, target, err);

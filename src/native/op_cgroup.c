@@ -32,8 +32,10 @@ static int attach_new(const char *fstype, const char *options, uint64_t attrs, i
 }
 
 static int attach_bind(const char *dir, uint64_t attrs, int target, struct err *err) {
-    const struct mount_attrs set = {.set = attrs, .propagation = MS_PRIVATE, .userns = -1};
-    cleanup_fd int tree = mount_tree_open(AT_FDCWD, dir, false);
+    const struct mount_attrs set = {
+        .tree_set = attrs, .propagation = MS_PRIVATE | MS_REC, .userns = -1};
+    /* With what is mounted below: a user namespace may not look under mounts that it was given. */
+    cleanup_fd int tree = mount_tree_open(AT_FDCWD, dir, true);
     if (tree < 0) {
         return err_sys(err, tree, "cannot bind %s", dir);
     }

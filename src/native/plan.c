@@ -404,7 +404,9 @@ int plan_exec(const struct plan_input *in, struct setup_plan *out, struct err *e
         add(&p, SETUP_AFFINITY, in->process->cpu_affinity.initial, NULL, 0);
     }
     add_full(&p, (struct setup_op){SETUP_JOIN_PROCESS, "", NULL,
-                                   fcntl(in->target_pidfd, F_DUPFD_CLOEXEC, 3), p.all});
+                                   fcntl(in->target_pidfd, F_DUPFD_CLOEXEC, 3),
+                                   /* a helper joined the user namespace already */
+                                   in->helper ? p.all & ~(uint64_t)CLONE_NEWUSER : p.all});
     if ((p.all & CLONE_NEWUSER) != 0) {
         add(&p, SETUP_BECOME_ROOT, NULL, NULL, 0);
     }

@@ -11,14 +11,16 @@
 #include "sandbox/console.h"
 #include "sandbox/fields.h"
 #include "sandbox/foreground.h"
+#include "sandbox/follow.h"
 #include "sandbox/hostns.h"
+#include "sandbox/join.h"
+#include "sandbox/pod.h"
 #include "sandbox/title.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/wait.h>
 
 struct monitor_process {
     const struct isolation_target *target;
@@ -60,14 +62,56 @@ static void monitor_exited(void *arg, int wait_status) {
     }
 }
 
+/* A Sentry of its own, which others of its pod may join. */
+static int run_sandbox(struct monitor_process *m, const struct container *c,
+                       const struct isolation_setup *setup, int *out_wait_status, struct err *err) {
+    static const int stdio[3] = {0, 1, 2};
+    bool pod = pod_id(c) != NULL;
+    int e = pod ? pod_note_sandbox(m->target, err) : 0;
+    int listen_fd = e == 0 ? client_listen(m->target->state_dir, err) : e;
+    if (listen_fd < 0) {
+        return listen_fd;
+    }
+    const struct foreground run = {.stdio = stdio,
+                                   .log_fd = setup->log_fd,
+                                   .debug = setup->debug,
+                                   .log_json = setup->log_json,
+                                   .pod = pod,
+                                   .network_entered = hostns_network(c),
+                                   .background = true,
+                                   .preserve_fds = setup->preserve_fds,
+                                   .wait_start = true,
+                                   .listen_fd = listen_fd,
+                                   .on_sandbox = monitor_sandbox_up,
+                                   .on_created = monitor_created,
+                                   .on_exit = monitor_exited,
+                                   .arg = m};
+    return foreground_run(c, &run, out_wait_status, err);
+}
+
+/* The Sentry of the container in host_dir. */
+static int run_joined(struct monitor_process *m, const struct container *c,
+                      const struct isolation_setup *setup, int host_dir, const char *host_id,
+                      int *out_wait_status, struct err *err) {
+    const struct join join = {.c = c,
+                              .host_dir = host_dir,
+                              .host_id = host_id,
+                              .preserve_fds = setup->preserve_fds,
+                              .on_sandbox = monitor_sandbox_up,
+                              .on_created = monitor_created,
+                              .on_exit = monitor_exited,
+                              .arg = m};
+    int e = pod_note_joined(m->target, host_dir, host_id, err);
+    return e != 0 ? e : join_run(&join, out_wait_status, err);
+}
+
 static noreturn_fn void monitor_main(struct monitor_process *m,
                                      const struct isolation_setup *setup) {
-    static const int stdio[3] = {0, 1, 2};
     struct container own = *m->target->c; /* its parts stay the target's */
     const struct container *c = &own;
-    char hostname[HOSTNS_NAME_MAX];
+    char hostname[HOSTNS_NAME_MAX], host_id[128];
     struct err err = {0};
-    int wait_status = 0;
+    int wait_status = 0, host_dir = -1;
     /* First of all: what it starts is in the groups from its first moment. */
     int e = cgroup_enter(m->target->cgroup, getpid(), &err);
     e = e != 0 ? e : hostns_enter(c, hostname, &err);
@@ -80,24 +124,10 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
     if (setup->console_socket >= 0) {
         (void)close(setup->console_socket); /* the master is sent */
     }
-    int listen_fd = e == 0 ? client_listen(m->target->state_dir, &err) : -1;
-    if (listen_fd < 0) {
-        background_fail(&m->link, &err);
-    }
-    const struct foreground run = {.stdio = stdio,
-                                   .log_fd = setup->log_fd,
-                                   .debug = setup->debug,
-                                   .log_json = setup->log_json,
-                                   .network_entered = hostns_network(c),
-                                   .background = true,
-                                   .preserve_fds = setup->preserve_fds,
-                                   .wait_start = true,
-                                   .listen_fd = listen_fd,
-                                   .on_sandbox = monitor_sandbox_up,
-                                   .on_created = monitor_created,
-                                   .on_exit = monitor_exited,
-                                   .arg = m};
-    e = foreground_run(c, &run, &wait_status, &err);
+    int found = e != 0 ? e : pod_find(m->target, &host_dir, host_id, &err);
+    e = found < 0    ? found
+        : found == 1 ? run_joined(m, c, setup, host_dir, host_id, &wait_status, &err)
+                     : run_sandbox(m, c, setup, &wait_status, &err);
     if (e != 0 && !m->created) {
         background_fail(&m->link, &err);
     }
@@ -107,7 +137,7 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
         wait_status = SIGKILL;
         monitor_exited(m, wait_status);
     }
-    _exit(WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
+    _exit(follow_exit_code(wait_status));
 }
 
 int sentry_create(const struct isolation_target *target, const struct isolation_setup *setup,

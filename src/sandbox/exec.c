@@ -12,96 +12,39 @@
 #include "sandbox/background.h"
 #include "sandbox/client.h"
 #include "sandbox/console.h"
+#include "sandbox/follow.h"
 #include "sandbox/monitor.h"
 #include "sandbox/title.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <time.h>
 
 struct exec_monitor {
     const struct container *c;
     const struct container_process *process;
     char exec_id[64];
-    int sock, signals;
-    uint32_t next_id;
+    struct follow follow;
     struct background link;
 };
-
-static void send_winsize(struct exec_monitor *m) {
-    struct moat_ctl_winsize msg;
-    struct winsize ws;
-    memset(&msg, 0, sizeof(msg));
-    if (ioctl(0, TIOCGWINSZ, &ws) == 0 && ctlmsg_ref(&msg.ref, MOAT_CTL_WINSIZE, sizeof(msg),
-                                                     m->next_id++, m->c->id, m->exec_id) == 0) {
-        msg.rows = ws.ws_row;
-        msg.cols = ws.ws_col;
-        (void)msg_send(m->sock, &msg, sizeof(msg), NULL, 0, true); /* the next size follows */
-    }
-}
-
-static void forward(struct exec_monitor *m) {
-    struct signalfd_siginfo si;
-    while (read(m->signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
-        struct moat_ctl_signal msg = {.signo = si.ssi_signo};
-        if (si.ssi_signo == SIGWINCH && m->process->terminal) {
-            send_winsize(m);
-        } else if (ctlmsg_ref(&msg.ref, MOAT_CTL_SIGNAL, sizeof(msg), m->next_id++, m->c->id,
-                              m->exec_id) == 0) {
-            msg.signo = si.ssi_signo;
-            (void)msg_send(m->sock, &msg, sizeof(msg), NULL, 0, true); /* EPIPE shows in the wait */
-        }
-    }
-}
-
-static bool is_ours(const struct exec_monitor *m, const struct moat_ctl_exit *event) {
-    return strcmp(event->ref.exec_id, m->exec_id) == 0 &&
-           strcmp(event->ref.container, m->c->id) == 0;
-}
-
-static int wait_for_end(struct exec_monitor *m, struct moat_ctl_exit *event, struct err *err) {
-    for (;;) {
-        struct pollfd polls[2] = {{.fd = m->sock, .events = POLLIN},
-                                  {.fd = m->signals, .events = POLLIN}};
-        if (poll(polls, 2, -1) < 0) {
-            continue; /* EINTR */
-        }
-        if (polls[1].revents != 0) {
-            forward(m);
-        }
-        if (polls[0].revents != 0) {
-            int e = client_next_exit(m->sock, event, err);
-            if (e < 0) {
-                return e;
-            }
-            if (e == 1 && is_ours(m, event)) {
-                return 0;
-            }
-        }
-    }
-}
 
 /* Asks the container's monitor for the process; its exit event may come before the reply. */
 static int begin(struct exec_monitor *m, int state_dir, uint32_t preserve,
                  struct moat_ctl_exit *event, struct err *err) {
     static const int fds[MSG_FDS_MAX] = {0, 1, 2, 3, 4, 5, 6, 7};
+    struct follow *f = &m->follow;
     struct moat_ctl_reply reply;
     cleanup_free void *record = NULL;
     size_t len = 0;
-    m->sock = client_connect(state_dir, m->c->id, err);
-    m->signals = m->sock < 0 ? -1 : monitor_signals(true, err);
-    if (m->signals < 0) {
-        return m->sock < 0 ? m->sock : m->signals;
+    f->sock = client_connect(state_dir, m->c->id, err);
+    f->signals = f->sock < 0 ? -1 : monitor_signals(true, err);
+    if (f->signals < 0) {
+        return f->sock < 0 ? f->sock : f->signals;
     }
     int e = ctlmsg_build_create(m->c, m->process, m->exec_id, 1, &record, &len, err);
     return e != 0 ? e
-                  : client_request(m->sock, record, len, fds, 3 + preserve, &reply, sizeof(reply),
+                  : client_request(f->sock, record, len, fds, 3 + preserve, &reply, sizeof(reply),
                                    event, err);
 }
 
@@ -134,22 +77,25 @@ static noreturn_fn void monitor_main(struct exec_monitor *m, const struct isolat
     title_set(&p->args);
     (void)background_tell(&m->link, 0); /* the process runs, whoever listens */
     (void)close(m->link.link);
-    bool ended = event.ref.h.magic == MOAT_CTL_MAGIC && is_ours(m, &event);
-    e = ended ? 0 : wait_for_end(m, &event, &err);
+    e = follow_is_end(&m->follow, &event) ? 0 : follow_to_end(&m->follow, &event, &err);
     /* A sandbox that is gone took the process with it, as SIGKILL does. */
-    _exit(e != 0                      ? 128 + SIGKILL
-          : WIFSIGNALED(event.status) ? 128 + WTERMSIG(event.status)
-                                      : WEXITSTATUS(event.status));
+    _exit(e != 0 ? 128 + SIGKILL : follow_exit_code(event.status));
 }
 
 int sentry_exec(const struct isolation_target *target, struct container_process *process,
                 const struct isolation_setup *setup, pid_t *out_pid, struct err *err) {
-    struct exec_monitor m = {.c = target->c, .process = process, .next_id = 2};
+    struct exec_monitor m = {.c = target->c, .process = process};
     const int keep[] = {target->state_dir, setup->log_fd, setup->console_socket};
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
     (void)snprintf(m.exec_id, sizeof(m.exec_id), "%d-%lld-%ld", (int)getpid(),
                    (long long)now.tv_sec, now.tv_nsec); /* fits */
+    m.follow = (struct follow){.container = target->c->id,
+                               .exec_id = m.exec_id,
+                               .sock = -1,
+                               .signals = -1,
+                               .terminal = process->terminal,
+                               .next_id = 2};
     int e = background_fork(keep, ARRAY_COUNT(keep), setup->preserve_fds, &m.link, err);
     if (e != 0) {
         return e;

@@ -132,6 +132,7 @@ const struct isolation_ops g_isolation_sentry = {
     .kill = sentry_kill,
     .exec = sentry_exec,
     .processes = sentry_processes,
+    .pause = sentry_pause,
     .host_limits = sentry_host_limits,
     .update = sentry_update,
     .stats = sentry_stats,

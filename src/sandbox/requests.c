@@ -101,9 +101,16 @@ int sentry_processes(const struct isolation_target *target, struct json_object *
     return 0;
 }
 
-/* The sandbox dies with its monitor. */
+int sentry_pause(const struct isolation_target *target, bool paused, struct err *err) {
+    struct moat_ctl_reply reply;
+    struct moat_ctl_ref msg;
+    return sentry_request(target, &msg, sizeof(msg), paused ? MOAT_CTL_PAUSE : MOAT_CTL_RESUME,
+                          &reply, sizeof(reply), err);
+}
+
+/* The sandbox dies with its monitor, and a container that joined one with its own. */
 int sentry_destroy(const struct isolation_target *target, struct err *err) {
-    static const char *const files[] = {"control.sock", "exit", "exit.new"};
+    static const char *const files[] = {"control.sock", "exit", "exit.new", "pod", "joined"};
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
         if (unlinkat(target->state_dir, files[i], 0) != 0 && errno != ENOENT) {
             return err_sys(err, -errno, "cannot remove %s/%s", target->state_path, files[i]);

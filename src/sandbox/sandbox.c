@@ -14,6 +14,7 @@
 #include "moat/gofer.h"
 #include "oci/idmap.h"
 #include "sandbox/confine.h"
+#include "sandbox/exports.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +55,7 @@ struct starter {
     int admin[2];   /* [0] ours, [1] the Gofer's; -1 without a pod */
     int shm, sentry_program, gofer_program;
     int exports[MOAT_GOFER_EXPORTS_MAX];
-    bool export_ro[MOAT_GOFER_EXPORTS_MAX];
+    uint32_t export_flags[MOAT_GOFER_EXPORTS_MAX];
     uint32_t export_count;
     int sentry_status, gofer_status; /* our ends of the status pipes */
     int user_ns;                     /* that the Gofer joins, or -1 */
@@ -320,7 +321,7 @@ static int gofer_config(const struct starter *s, struct err *err) {
     };
     for (uint32_t i = 0; i < s->export_count; i++) {
         config.exports[i].dir_fd = FD_EXPORTS + (int)i;
-        config.exports[i].flags = s->export_ro[i] ? MOAT_GOFER_EXPORT_RO : 0;
+        config.exports[i].flags = s->export_flags[i];
     }
     return make_config(&config, sizeof(config), "moat-gofer-config", err);
 }
@@ -387,21 +388,6 @@ static int check_child(int *status_fd, const char *name, struct err *err) {
     return err_set(err, theirs.code, "starting %s: %s", name, theirs.msg);
 }
 
-static int open_export(struct starter *s, const char *path, bool read_only, struct err *err) {
-    if (s->export_count == MOAT_GOFER_EXPORTS_MAX) {
-        return err_set(err, -E2BIG, "more than %u volumes: mount a common parent folder instead",
-                       MOAT_GOFER_EXPORTS_MAX - 1);
-    }
-    int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0) {
-        return err_sys(err, -errno, "cannot open %s", path);
-    }
-    s->exports[s->export_count] = fd;
-    s->export_ro[s->export_count] = read_only;
-    s->export_count++;
-    return 0;
-}
-
 static int open_user_ns(struct starter *s, struct err *err) {
     const char *path = s->c->linux_.namespaces[NS_USER].path;
     if (path == NULL) {
@@ -414,16 +400,22 @@ static int open_user_ns(struct starter *s, struct err *err) {
 }
 
 static int open_exports(struct starter *s, struct err *err) {
-    const struct container *c = s->c;
-    /* With a memory overlay nothing is ever written to the root. */
-    int e = open_export(s, c->rootfs, c->overlay == OVERLAY_MEMORY || c->root_readonly, err);
-    for (size_t i = 0; i < c->mount_count && e == 0; i++) {
-        if (c->mounts[i].kind == MOUNT_BIND) {
-            e = open_export(s, c->mounts[i].source, (c->mounts[i].flags & MOAT_MOUNT_RDONLY) != 0,
-                            err);
-        }
+    uint32_t count = exports_count(s->c);
+    if (count > MOAT_GOFER_EXPORTS_MAX) {
+        return err_set(err, -E2BIG, "more than %u volumes: mount a common parent folder instead",
+                       MOAT_GOFER_EXPORTS_MAX - 1);
     }
-    return e;
+    for (uint32_t i = 0; i < count; i++) {
+        struct export_source source = exports_get(s->c, i);
+        int fd = exports_open(&source, err);
+        if (fd < 0) {
+            return fd;
+        }
+        s->exports[i] = fd;
+        s->export_flags[i] = source.flags;
+        s->export_count++;
+    }
+    return 0;
 }
 
 static int open_channels(struct starter *s, struct err *err) {

@@ -34,6 +34,8 @@ must_check int sentry_stats(const struct isolation_target *target, struct json_o
 must_check int sentry_request(const struct isolation_target *target, struct moat_ctl_ref *record,
                               size_t len, uint16_t type, void *reply, size_t reply_max,
                               struct err *err);
+/* In the Sentry: all there is for one container of a pod; the freezer has the others besides. */
+must_check int sentry_pause(const struct isolation_target *target, bool paused, struct err *err);
 must_check int sentry_destroy(const struct isolation_target *target, struct err *err);
 
 #endif

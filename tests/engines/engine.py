@@ -83,6 +83,13 @@ class EngineTest(unittest.TestCase):
         self.sweep()
         return result
 
+    def check_limit(self, got, wanted, file):
+        """The sentry's own threads have room in the pids controller beside those of the container, which it counts itself."""
+        if file == "pids.max" and self.isolation == "sentry":
+            self.assertGreaterEqual(got, wanted, file)
+        else:
+            self.assertEqual(got, wanted, file)
+
     # What a subclass knows of its engine.
     def log_mark(self):
         return 0

@@ -236,7 +236,7 @@ class PodmanRoot(Common, PodmanTest):
         top = f"{self.box.cgroup}/libpod-{cid}"
         for controller, file, value in (("memory", "memory.limit_in_bytes", 64 << 20), ("pids", "pids.max", 77), ("cpu", "cpu.cfs_quota_us", 50000)):
             with open(f"/sys/fs/cgroup/{controller}/{top}/{file}") as f:
-                self.assertEqual(int(f.read()), value, file)
+                self.check_limit(int(f.read()), value, file)
         r = self.sh("tail /dev/zero", "-m", "48m", "--memory-swap", "48m", ok=False)
         self.assertEqual(r.returncode, 137)
 

@@ -39,6 +39,7 @@
  * have. */
 #define GOOD_SERVED 32u
 #define GOOD_TICKS  (5 * TICKS_US)
+#define MISSES_MAX  3u
 
 #define NR_EXIT  60
 #define NR_FUTEX 202
@@ -97,9 +98,24 @@ static struct vcpu *idle_vcpu(const struct vcpu *self) {
     return NULL;
 }
 
+/* It posted, and nobody took the call: whoever should look is held up.  Not for long, mostly. */
+static void missed(struct platform_thread *t, uint64_t now) {
+    atomic_store(&post_of(t)->state, (uint32_t)POST_IDLE);
+    if (++t->misses >= MISSES_MAX) {
+        t->misses = 0;
+        atomic_store(&post_of(t)->open, 0u);
+        t->poller = 0; /* it notices when it looks the next time */
+        t->poll_pause = MIN(MAX(t->poll_pause * 2, PAUSE_MIN), PAUSE_MAX);
+        t->poll_after = now + t->poll_pause;
+    }
+}
+
 void post_ask(struct platform_thread *t, uint64_t before) {
     uint64_t now = t->left;
     t->burst = now - before < CLOSE_TICKS ? t->burst + 1 : 0;
+    if (t->poller != 0 && atomic_load_relaxed(&post_of(t)->state) == POST_SLEEP) {
+        missed(t, now);
+    }
     if (t->poller != 0 || (!g_systrap.posts_eager && (t->burst < BURST || now < t->poll_after))) {
         return;
     }
@@ -212,6 +228,7 @@ static bool take(struct vcpu *v, uint32_t index, struct trap *out) {
             t->post_call = true;
             t->post_done = false;
             t->post_later = false;
+            t->misses = 0;
             t->post_seq = atomic_load_relaxed(&p->seq);
             t->call_nr = nr;
             *out = (struct trap){.kind = TRAP_SYSCALL, .thread = t, .task = t->task};
@@ -319,6 +336,16 @@ void post_quiet(struct vcpu *v) {
     }
 }
 
+/* Forgets contexts that are gone or gave up on us. */
+static void drop_stale(struct vcpu *v) {
+    for (uint32_t i = v->poll_count; i-- > 0;) {
+        if (!watch_valid(v, &v->polls[i])) {
+            v->polls[i] = v->polls[v->poll_count - 1];
+            atomic_store_relaxed(&v->poll_count, v->poll_count - 1);
+        }
+    }
+}
+
 bool post_poll(struct vcpu *v, bool once, struct trap *out) {
     if (look(v, out)) {
         return true;
@@ -332,6 +359,7 @@ bool post_poll(struct vcpu *v, bool once, struct trap *out) {
         return false;
     }
     uint64_t start = cpu_ticks(), last = start, check = start + CHECK_TICKS;
+    drop_stale(v);
     while (v->poll_count != 0 && atomic_load_relaxed(&v->attention) == 0) {
         if (look(v, out)) {
             return true;

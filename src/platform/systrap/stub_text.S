@@ -148,8 +148,12 @@ stub_probe:
  * would compare.  Answers in rax and goes on at r11; or goes to the syscall instruction itself, two bytes before, with the
  * number in rax.  gs is the guest's to change: unless it points into the stub's region (its upper half is 0x7fff), nothing is
  * posted.
+ *
+ * A call that nobody takes within a few microseconds is made as ever: whoever looked was interrupted.  One that was taken
+ * gets more time.
  */
-#define SPINS 250
+#define SPINS_POSTED 60
+#define SPINS_TAKEN  200
     .balign 64
     .globl stub_post_plain
 stub_post_plain:
@@ -178,7 +182,17 @@ stub_post:
     movl $POST_POSTED, %gs:STUB_POST_STATE
     .globl stub_post_committed
 stub_post_committed:
-    mov $SPINS, %eax
+    mov $SPINS_POSTED, %eax
+4:  mov %gs:STUB_POST_STATE, %ecx
+    lea -POST_POSTED(%rcx), %ecx
+    jrcxz 5f
+    mov $SPINS_TAKEN, %eax
+    jmp 2f
+5:  lea -1(%rax), %eax
+    mov %eax, %ecx
+    jrcxz 3f
+    pause
+    jmp 4b
 2:  mov %gs:STUB_POST_STATE, %ecx
     lea -POST_DONE(%rcx), %ecx
     jrcxz answered

@@ -248,16 +248,27 @@ static struct callsites *account(struct mm *mm) {
     return c;
 }
 
+/* Where ip is counted: one of two places, the less used one if it is new. */
+static uint32_t hot_slot(struct callsites *c, uint64_t ip) {
+    uint32_t at = (uint32_t)(ip ^ ip >> 6) % HOT_SITES, other = at ^ 1;
+    if (c->hot[at].ip == ip) {
+        return at;
+    }
+    if (c->hot[other].ip == ip) {
+        return other;
+    }
+    at = c->hot[other].count < c->hot[at].count ? other : at;
+    c->hot[at].ip = ip;
+    c->hot[at].count = 0;
+    return at;
+}
+
 void callsite_count(struct mm *mm, uint64_t ip, uint64_t nr) {
     struct callsites *c = account(mm);
     if (c == NULL) {
         return;
     }
-    uint32_t at = (uint32_t)(ip ^ ip >> 6) % HOT_SITES;
-    if (c->hot[at].ip != ip) {
-        c->hot[at].ip = ip;
-        c->hot[at].count = 0;
-    }
+    uint32_t at = hot_slot(c, ip);
     if (likely(++c->hot[at].count < (int32_t)platform_info()->post_after)) {
         return;
     }

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding a pod's Sentry: see pod.h. */
+#include "sandbox/pod.h"
+
+#include "host/cleanup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define ID_SIZE 128
+
+static const char *first_of(const struct container *c, const char *a, const char *b) {
+    const char *value = oci_key_values_get(&c->annotations, a);
+    return value != NULL ? value : oci_key_values_get(&c->annotations, b);
+}
+
+const char *pod_id(const struct container *c) {
+    const char *type =
+        first_of(c, "io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType");
+    const char *id = first_of(c, "io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID");
+    if (id != NULL && id[0] != '\0' && strlen(id) < ID_SIZE && strchr(id, '/') == NULL) {
+        return id;
+    }
+    /* A sandbox may leave its own id out. */
+    return type != NULL && strcmp(type, "sandbox") == 0 ? c->id : NULL;
+}
+
+/* A short text file; false when it is not there. */
+static bool read_note(int dir, const char *name, char *out) {
+    cleanup_fd int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, out, ID_SIZE - 1);
+    if (n <= 0) {
+        return false;
+    }
+    out[n] = '\0';
+    return true;
+}
+
+static int write_note(const struct isolation_target *target, const char *name, const char *text,
+                      struct err *err) {
+    cleanup_fd int fd = openat(target->state_dir, name,
+                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd >= 0 && dprintf(fd, "%s", text) > 0
+               ? 0
+               : err_sys(err, -errno, "cannot write %s/%s", target->state_path, name);
+}
+
+static bool is_sandbox_of(int dir, const char *pod) {
+    char text[ID_SIZE];
+    struct stat st;
+    return read_note(dir, "pod", text) && strcmp(text, pod) == 0 &&
+           fstatat(dir, "control.sock", &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int open_state(int root, const char *id) {
+    return openat(root, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* CRI names the sandbox by its container's id; Podman by the pod's, which is no container's. */
+static int search(int root, const char *self, const char *pod, char *host_id) {
+    int dir = open_state(root, pod);
+    if (dir >= 0 && strcmp(pod, self) != 0 && is_sandbox_of(dir, pod)) {
+        (void)snprintf(host_id, ID_SIZE, "%s", pod); /* fits: pod_id */
+        return dir;
+    }
+    cleanup_fd_fn(&dir);
+    int copy = fcntl(root, F_DUPFD_CLOEXEC, 0);
+    DIR *list = copy < 0 ? NULL : fdopendir(copy);
+    int found = -1;
+    if (list == NULL) {
+        cleanup_fd_fn(&copy);
+        return -1;
+    }
+    for (struct dirent *d; found < 0 && (d = readdir(list)) != NULL;) {
+        if (d->d_name[0] == '.' || strcmp(d->d_name, self) == 0 || strlen(d->d_name) >= ID_SIZE) {
+            continue;
+        }
+        int one = open_state(root, d->d_name);
+        if (one >= 0 && is_sandbox_of(one, pod)) {
+            (void)snprintf(host_id, ID_SIZE, "%s", d->d_name); /* fits */
+            found = one;
+        } else {
+            cleanup_fd_fn(&one);
+        }
+    }
+    (void)closedir(list);
+    return found;
+}
+
+int pod_find(const struct isolation_target *target, int *out_dir, char *host_id, struct err *err) {
+    const char *pod = pod_id(target->c);
+    if (pod == NULL) {
+        return 0;
+    }
+    cleanup_fd int root = openat(target->state_dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) {
+        return err_sys(err, -errno, "cannot open the folder above %s", target->state_path);
+    }
+    *out_dir = search(root, target->c->id, pod, host_id);
+    return *out_dir >= 0;
+}
+
+int pod_note_sandbox(const struct isolation_target *target, struct err *err) {
+    return write_note(target, "pod", pod_id(target->c), err);
+}
+
+int pod_note_joined(const struct isolation_target *target, int host_dir, const char *host_id,
+                    struct err *err) {
+    int e = write_note(target, "joined", host_id, err);
+    if (e == 0 && linkat(host_dir, "control.sock", target->state_dir, "control.sock", 0) != 0) {
+        e = err_sys(err, -errno, "cannot link the control socket of %s into %s", host_id,
+                    target->state_path);
+    }
+    return e;
+}
+
+bool pod_joined(const struct isolation_target *target) {
+    struct stat st;
+    return fstatat(target->state_dir, "joined", &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
