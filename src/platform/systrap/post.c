@@ -193,10 +193,6 @@ static void close_all(struct vcpu *v) {
         plock_unlock(&w->space->lock);
         atomic_store_relaxed(&v->poll_count, v->poll_count - 1);
     }
-    if (v->moved) {
-        v->moved = false;
-        (void)sys3(SYS_sched_setaffinity, 0, sizeof(g_systrap.affinity), (long)g_systrap.affinity);
-    }
 }
 
 /* ---- taking and answering ---- */
@@ -346,7 +342,7 @@ static void drop_stale(struct vcpu *v) {
     }
 }
 
-bool post_poll(struct vcpu *v, bool once, struct trap *out) {
+static bool poll_posts(struct vcpu *v, bool once, struct trap *out) {
     if (look(v, out)) {
         return true;
     }
@@ -378,4 +374,13 @@ bool post_poll(struct vcpu *v, bool once, struct trap *out) {
         last = now;
     }
     return false;
+}
+
+bool post_poll(struct vcpu *v, bool once, struct trap *out) {
+    bool found = poll_posts(v, once, out);
+    if (v->moved && v->poll_count == 0) { /* closed, or the contexts ended */
+        v->moved = false;
+        (void)sys3(SYS_sched_setaffinity, 0, sizeof(g_systrap.affinity), (long)g_systrap.affinity);
+    }
+    return found;
 }
