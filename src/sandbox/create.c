@@ -13,6 +13,7 @@
 #include "sandbox/foreground.h"
 #include "sandbox/follow.h"
 #include "sandbox/hostns.h"
+#include "sandbox/hostroot.h"
 #include "sandbox/join.h"
 #include "sandbox/pod.h"
 #include "sandbox/title.h"
@@ -45,7 +46,11 @@ static int monitor_created(void *arg, struct err *err) {
         background_null_stdio(); /* the streams are the container's alone from here on */
     }
     title_set(&m->target->c->process.args);
-    int e = background_tell(&m->link, 0);
+    int e = hostroot_enter(m->target->c, err);
+    if (e != 0) {
+        return e;
+    }
+    e = background_tell(&m->link, 0);
     m->created = e == 0;
     (void)close(m->link.link); /* nothing more to tell */
     return gone(e, err);

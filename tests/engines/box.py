@@ -2,13 +2,12 @@
 """A box for a container engine: namespaces in which a real daemon can run and touch nothing of the host.
 
 The box has its own mount, network, pid, ipc and uts namespaces.  In it /etc is an overlay (so the engine's configuration is read from
-its real path and written by `moat install` there), /run and /var/lib are empty folders of memory, and the network
+its real path and written by `moat install` there), /run, /tmp and /var/lib are empty folders of memory, and the network
 holds nothing but lo, so that bridges and iptables rules are the box's own.  What cannot be namespaced is the tree of control groups:
 each box has one folder of its own in every hierarchy, and asserts that it is empty at the end.
 
 When the box is closed, nothing is left: every process in it has ended (its pid namespace is gone), and with it every mount.
 """
-import json
 import os
 import pathlib
 import select
@@ -18,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import moat
 
 TIMEOUT = int(os.environ.get("MOAT_TEST_TIMEOUT", "120"))
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
@@ -34,8 +35,9 @@ mkdir -p /run/lock /run/user /run/root /etc/docker /etc/containerd /etc/containe
 # A machine without udev keeps /dev/net/tun to root; elsewhere it is everyone's, and slirp4netns of ordinary users needs it.
 if [ -c /dev/net/tun ]; then mknod -m 666 /run/tun c 10 200; mount --bind /run/tun /dev/net/tun; fi
 ip link set lo up
+[ "$4" = keep ] || mount -t tmpfs -o mode=1777 tmpfs /tmp
 echo ready
-exec "$2" "$3"
+exec "$2" -c "$3"
 """
 
 # Process 1 of the box: reaps, and ends when it is told to.
@@ -70,13 +72,13 @@ class Box:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"moat-engine-{name}-"))
         self.cgroup = self.dir.name
         (self.dir / "setup").write_text(SETUP)
-        (self.dir / "init.py").write_text(INIT)
         upper = self.dir / "upper"
         upper.mkdir()
         # The overlay's upper folder lies on memory: an overlay may not lie on another one.
         self.host = subprocess.Popen(
             ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--propagation",
-             "private", "sh", "-c", f"mount -t tmpfs tmpfs {upper} && exec sh {self.dir}/setup {upper} {sys.executable} {self.dir}/init.py"],
+             "private", "sh", "-c", 'mount -t tmpfs tmpfs "$1" && exec sh "$0" "$@"', str(self.dir / "setup"), str(upper), sys.executable, INIT,
+             "keep" if moat.MOAT.startswith("/tmp/") else ""],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env())
         line = self.host.stdout.readline()
         if line != "ready\n":

@@ -212,10 +212,9 @@ class DockerRun(dockerd.DockerTest):
     def test_debian(self):
         """A Debian image: its own programs, its own dynamic loader, python, dpkg."""
         if "debian" not in self.out("images", "--format", "{{.Repository}}"):
-            tar = self.box.dir / "debian.tar"
-            images.debian_tar(tar)
-            self.docker("import", tar, "debian")
-            tar.unlink()
+            images.debian_tar(self.box.path("/run/debian.tar"))
+            self.docker("import", "/run/debian.tar", "debian")
+            self.box.path("/run/debian.tar").unlink()
         r = self.docker("run", "--rm", "debian", "bash", "-c", "set -e; . /etc/os-release; echo $VERSION_ID; python3 -c 'print(sum(range(10)))'; "
                         "dpkg -s bash | head -1; perl -e 'print 6*7, qq(\\n)'; ls / | wc -l; echo x >/etc/x; cat /etc/x")
         got = r.stdout.split("\n")

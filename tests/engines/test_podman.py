@@ -165,6 +165,8 @@ class Common:
 
     def test_copy(self):
         """Podman enters the mount namespace of the container's pid to copy: what it finds there must be the container's files."""
+        if self.isolation == "sentry" and self.user is not None:
+            self.skipTest("rootless Podman also enters the pid namespace of the container's pid, and a monitor's is the host's")
         self.background("sh", "-c", "echo inside >/from; echo ready; sleep 1000")
         self.wait_log("ready")
         own = "/run/user/1000" if self.user else "/run"
