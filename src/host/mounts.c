@@ -105,10 +105,10 @@ int mount_fs_open(const char *fstype, const char *source, const char *options, c
 }
 
 int mount_fs_legacy(const char *fstype, const char *source, const char *options, uint64_t attrs,
-                    int target) {
+                    unsigned long flags, int target) {
     char where[PATH_OF_FD_SIZE];
     return mount(source != NULL ? source : fstype, path_of_fd(target, where), fstype,
-                 mount_legacy_flags(attrs), options) == 0
+                 mount_legacy_flags(attrs) | flags, options) == 0
                ? 0
                : -errno;
 }

@@ -30,9 +30,10 @@ bool mount_attrs_empty(const struct mount_attrs *attrs);
 /* Puts a detached tree on the target. */
 must_check int mount_tree_attach(int tree, int target);
 
-/* The same by mount(2), for old kernels; attributes are set on what `target` shows afterwards. */
+/* The same by mount(2), for old kernels; attributes are set on what `target` shows afterwards, and
+ * further MS_* flags are the file system's. */
 must_check int mount_fs_legacy(const char *fstype, const char *source, const char *options,
-                               uint64_t attrs, int target);
+                               uint64_t attrs, unsigned long flags, int target);
 must_check int mount_bind_legacy(const char *source, int target, bool recursive);
 /* MS_* flags of MOUNT_ATTR_*. */
 unsigned long mount_legacy_flags(uint64_t attrs);

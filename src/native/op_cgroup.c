@@ -26,7 +26,7 @@ static int attach_new(const char *fstype, const char *options, uint64_t attrs, i
                       struct err *err) {
     cleanup_fd int mnt = mount_fs_open(fstype, "cgroup", options, NULL, attrs, err);
     if (mnt == -ENOSYS) {
-        return mount_fs_legacy(fstype, "cgroup", options, attrs, target);
+        return mount_fs_legacy(fstype, "cgroup", options, attrs, 0, target);
     }
     return mnt >= 0 ? mount_tree_attach(mnt, target) : mnt;
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -109,12 +110,22 @@ static int bind_host_sysfs(int target, const struct mount_attrs *attrs, struct e
 static int mount_legacy(struct setup *s, const struct container_mount *m, int target,
                         const struct mount_attrs *attrs, struct err *err) {
     const struct mount_attrs rest = {.propagation = attrs->propagation, .userns = -1};
-    int e = mount_fs_legacy(m->fstype, m->source, m->options, attrs->set, target);
+    int e = mount_fs_legacy(m->fstype, m->source, m->options, attrs->set, m->super_flags, target);
     if (e != 0) {
         return err_sys(err, e, "mount(2) is refused for %s", m->fstype);
     }
     cleanup_fd int top = path_open_in_root(s->root, m->target, O_PATH);
     return top >= 0 ? mount_set_attrs(top, &rest, err) : top;
+}
+
+/* The file system's flags are options to fsconfig(2): those go in front.  NULL without memory. */
+static char *all_options(const struct container_mount *m) {
+    char *all = NULL;
+    int n = asprintf(&all, "%s%s%s%s", (m->super_flags & MS_SYNCHRONOUS) != 0 ? "sync," : "",
+                     (m->super_flags & MS_DIRSYNC) != 0 ? "dirsync," : "",
+                     (m->super_flags & MS_LAZYTIME) != 0 ? "lazytime," : "",
+                     m->options != NULL ? m->options : "");
+    return n >= 0 ? all : NULL;
 }
 
 static int mount_typed(struct setup *s, const struct container_mount *m,
@@ -126,8 +137,12 @@ static int mount_typed(struct setup *s, const struct container_mount *m,
     }
     const char *source = m->source != NULL && m->source[0] != '\0' ? m->source : m->fstype;
     struct err cause = {0};
+    cleanup_free char *options = all_options(m);
+    if (options == NULL) {
+        return -ENOMEM;
+    }
     cleanup_fd int mnt =
-        mount_fs_open(m->fstype, source, m->options, lsm_mount_context(s->c), attrs->set, &cause);
+        mount_fs_open(m->fstype, source, options, lsm_mount_context(s->c), attrs->set, &cause);
     if (mnt == -ENOSYS) {
         return mount_legacy(s, m, target, attrs, err);
     }

@@ -34,7 +34,7 @@ static int mask_folder(int target, struct err *err) {
     static const char options[] = "size=0k,nr_inodes=2";
     cleanup_fd int mnt = mount_fs_open("tmpfs", "tmpfs", options, NULL, MOUNT_ATTR_RDONLY, err);
     if (mnt == -ENOSYS) {
-        return mount_fs_legacy("tmpfs", "tmpfs", options, MOUNT_ATTR_RDONLY, target);
+        return mount_fs_legacy("tmpfs", "tmpfs", options, MOUNT_ATTR_RDONLY, 0, target);
     }
     return mnt >= 0 ? mount_tree_attach(mnt, target) : mnt;
 }

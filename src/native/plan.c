@@ -70,10 +70,14 @@ static int check_container(const struct plan_input *in, struct err *err) {
                        "isolation native needs root, or a user namespace in "
                        "linux.namespaces (moat spec --rootless writes one)");
     }
-    if (l->intel_rdt.set && access("/sys/fs/resctrl/schemata", F_OK) != 0) {
+    if (l->intel_rdt.set) {
         return err_set(err, -ENOTSUP,
-                       "linux.intelRdt: this host has no resctrl mounted on "
-                       "/sys/fs/resctrl");
+                       "linux.intelRdt is not supported: leave it out, and assign the container's "
+                       "processes to a group of /sys/fs/resctrl from outside");
+    }
+    if (l->net_device_count > 0) {
+        return err_set(err, -ENOTSUP,
+                       "linux.netDevices is not supported: move the interfaces in a prestart hook");
     }
     return check_process(in, err);
 }

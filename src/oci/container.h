@@ -32,7 +32,7 @@ struct container_mount {
     uint64_t attr_set, attr_clear; /* MOUNT_ATTR_* of mount_setattr(2) */
     uint64_t tree_set, tree_clear; /* the same of rro, rnosuid, ...: the whole tree */
     uint32_t propagation;          /* MS_SHARED, ... with MS_REC; 0: not asked for */
-    uint32_t super_flags;          /* MS_SYNCHRONOUS, MS_DIRSYNC, ...: of the file system itself */
+    uint32_t super_flags;          /* MS_SYNCHRONOUS, MS_DIRSYNC, MS_LAZYTIME: of the file system */
     bool recursive;                /* rbind */
     bool tmpcopyup;                /* tmpfs gets a copy of what it hides */
     bool idmap, idmap_recursive;   /* idmap, ridmap */

@@ -53,8 +53,9 @@ static void add_names(struct building *b, struct json_object *in, const char *na
     }
 }
 
-static void add_enabled(struct building *b, struct json_object *in, const char *name) {
-    add(b, new_object(b, in, name), "enabled", json_object_new_boolean(true));
+static void add_enabled(struct building *b, struct json_object *in, const char *name,
+                        bool enabled) {
+    add(b, new_object(b, in, name), "enabled", json_object_new_boolean(enabled));
 }
 
 static void add_cgroup(struct building *b, struct json_object *in) {
@@ -92,11 +93,11 @@ static void add_linux(struct building *b, struct json_object *top) {
     add_names(b, linux_, "capabilities", g_oci_capabilities);
     add_cgroup(b, linux_);
     add_seccomp(b, linux_);
-    add_enabled(b, linux_, "apparmor");
-    add_enabled(b, linux_, "selinux");
-    add_enabled(b, linux_, "intelRdt");
-    add_enabled(b, new_object(b, linux_, "mountExtensions"), "idmap");
-    add_enabled(b, linux_, "netDevices");
+    add_enabled(b, linux_, "apparmor", true);
+    add_enabled(b, linux_, "selinux", true);
+    add_enabled(b, linux_, "intelRdt", false);
+    add_enabled(b, new_object(b, linux_, "mountExtensions"), "idmap", true);
+    add_enabled(b, linux_, "netDevices", false);
 }
 
 static void add_annotations(struct building *b, struct json_object *top) {
