@@ -39,7 +39,8 @@ int64_t sys_uname(struct task *t, const struct sysargs *args) {
     (void)strlcpy(uts.sysname, UTS_SYSNAME, sizeof(uts.sysname));
     (void)strlcpy(uts.release, UTS_RELEASE, sizeof(uts.release));
     (void)strlcpy(uts.version, UTS_VERSION, sizeof(uts.version));
-    (void)strlcpy(uts.machine, UTS_MACHINE, sizeof(uts.machine));
+    bool persona32 = (t->personality & PER_MASK) == PER_LINUX32; /* personality(2) */
+    (void)strlcpy(uts.machine, persona32 ? "i686" : UTS_MACHINE, sizeof(uts.machine));
     spin_lock(&c->lock);
     (void)strlcpy(uts.nodename, c->hostname, sizeof(uts.nodename));
     (void)strlcpy(uts.domainname, c->domainname[0] != '\0' ? c->domainname : "(none)",
