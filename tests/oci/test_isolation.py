@@ -68,7 +68,7 @@ class Isolation(unittest.TestCase):
     def test_program_name(self):
         self.assert_native(self.run_bundle("moat-native"))
         self.assert_sentry(self.run_bundle("moat-sentry"))
-        self.assert_refused(self.run_bundle("moat-vm"), "isolation 'vm' is not part of this build")
+        self.assert_refused(self.run_bundle("moat-vm+sentry"), "isolation 'vm+sentry' is not part of this build")
 
     def test_option_comes_first(self):
         self.assert_sentry(self.run_bundle("moat-native", options=["--isolation", "sentry"]))
