@@ -30,9 +30,9 @@ struct control_process {
     struct tty *tty;         /* referenced, or NULL */
     /* What the new task needs to begin; owned, freed when it has begun. */
     char *cwd;
-    char **argv, **envp; /* into `strings` */
+    char **argv, **envp; /* into `strings` and `home`; room for one more in envp */
     uint32_t argc, envc;
-    char *strings;
+    char *strings, *home;
 
     uint32_t state; /* atomic: enum control_state */
     int error;      /* valid once FAILED */
@@ -50,6 +50,8 @@ struct control_process {
 must_check int control_spawn(struct container *c, const struct ctl_create *msg, const int *hfds,
                              uint32_t hfd_count, bool is_init, struct control_process **out,
                              char message[CTL_MESSAGE_SIZE]);
+/* By the new task: adds HOME from the container's /etc/passwd where envp has none. */
+must_check int control_home(struct control_process *cp);
 /* Closes descriptors that came with a message. */
 void close_donated(const int *hfds, uint32_t count);
 void control_process_put(struct control_process *cp);

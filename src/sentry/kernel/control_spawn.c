@@ -36,6 +36,7 @@ void control_process_put(struct control_process *cp) {
     kfree(cp->cwd);
     kfree(cp->argv);
     kfree(cp->strings);
+    kfree(cp->home);
     kfree(cp);
 }
 
@@ -158,7 +159,8 @@ static int load_program(struct control_process *cp) {
     if (err != 0) {
         return err;
     }
-    err = find_program(cp, &file);
+    err = control_home(cp);
+    err = err != 0 ? err : find_program(cp, &file);
     if (err == -ENOENT) {
         return failed(cp, err, "exec: \"%s\": executable file not found in $PATH", cp->argv[0]);
     }
@@ -220,7 +222,7 @@ static int copy_strings(struct control_process *cp, const struct ctl_create *msg
     for (uint32_t i = 0; i < argc + envc; i++) {
         size += (i < argc ? msg->argv[i] : msg->envp[i - argc]).len + 1;
     }
-    cp->argv = kcalloc((size_t)argc + envc, sizeof(*cp->argv));
+    cp->argv = kcalloc((size_t)argc + envc + 1, sizeof(*cp->argv));
     cp->strings = kmalloc(size + 1);
     cp->cwd = kstrdup(ctl_string(msg, msg->fixed->cwd));
     if (cp->argv == NULL || cp->strings == NULL || cp->cwd == NULL) {
