@@ -42,6 +42,7 @@ void seam_filter_test(void);
 void seam_post_calls(void);
 void seam_post_kicks(void);
 void seam_post_sleeps(void);
+void seam_post_refused(void);
 void seam_post_ends(void);
 
 /* ---- seam_kernel.c ---- */

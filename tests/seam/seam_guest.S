@@ -127,7 +127,7 @@ guest_int80:
     syscall
     ud2
 
-/* rbx times getppid by way of the post entry in rbp, the arguments rbx to rbx + 5; sums the answers in r13, then exit(r13).  Flags
+/* rbx times the call in r14 by way of the post entry in rbp, the arguments rbx to rbx + 5; sums the answers in r13, then exit(r13).  Flags
  * have to survive. */
     .globl guest_posts
 guest_posts:
@@ -138,7 +138,7 @@ guest_posts:
     lea 3(%rbx), %r10
     lea 4(%rbx), %r8
     lea 5(%rbx), %r9
-    mov $110, %eax
+    mov %r14d, %eax
     cmp %rbx, %rdi
     stc
     lea 2f(%rip), %r11

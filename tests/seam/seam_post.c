@@ -10,10 +10,11 @@
 extern const char guest_posts[];
 
 #define NR_GETPPID 110
+#define NR_SLEEP   230 /* clock_nanosleep: is never taken from a post */
 #define NR_EXIT    60
 
 static struct task g_task;
-static uint64_t g_calls, g_status;
+static uint64_t g_nr = NR_GETPPID, g_calls, g_status;
 static uint64_t g_made[2], g_kicked;
 static uint32_t g_over; /* atomic */
 static bool g_kicks, g_sleeps;
@@ -42,7 +43,7 @@ static bool serve(uint32_t vcpu, const struct trap *trap, struct resume *r) {
         platform_kick_vcpu(1 - vcpu);
         return false;
     }
-    CHECK(trap->u.syscall.nr == NR_GETPPID);
+    CHECK(trap->u.syscall.nr == g_nr);
     for (int i = 1; i < 6; i++) {
         CHECK(trap->u.syscall.args[i] == trap->u.syscall.args[0] + (uint64_t)i);
     }
@@ -87,6 +88,7 @@ static void posts(uint64_t calls) {
     platform_space_posts(g_task.space);
     g_task.regs.rbx = calls;
     g_task.regs.rbp = platform_info()->post_entry;
+    g_task.regs.r14 = g_nr;
     platform_regs_set(g_task.thread, &g_task.regs);
     seam_smp(run);
     CHECK(g_made[0] + g_made[1] == calls);
@@ -120,6 +122,15 @@ void seam_post_kicks(void) {
     }
 }
 
+/* Calls that are not taken are made as ever, once each. */
+void seam_post_refused(void) {
+    if (have_posts()) {
+        g_nr = NR_SLEEP;
+        posts(50000);
+        CHECK(g_made[1] == 0);
+    }
+}
+
 void seam_post_sleeps(void) {
     if (have_posts()) {
         g_sleeps = true;
@@ -139,6 +150,7 @@ void seam_post_ends(void) {
         platform_space_posts(t.space);
         t.regs.rbx = UINT64_MAX / 2;
         t.regs.rbp = platform_info()->post_entry;
+        t.regs.r14 = NR_GETPPID;
         platform_regs_set(t.thread, &t.regs);
         struct resume r = {t.thread, RESUME_USER};
         platform_wait(0, &r, now() + NSEC_PER_SEC, &trap);

@@ -690,6 +690,7 @@ const struct seam_test g_seam_tests[] = {
     {"post calls", seam_post_calls},
     {"post kicks", seam_post_kicks},
     {"post sleeps", seam_post_sleeps},
+    {"post refused", seam_post_refused},
     {"post ends", seam_post_ends},
 };
 const size_t g_seam_test_count = ARRAY_COUNT(g_seam_tests);

@@ -54,6 +54,7 @@ void thread_free(struct platform_thread *t) {
 }
 
 void thread_gone(struct platform_thread *t) {
+    t->ctx->post = (struct stub_post){0}; /* the next one's calls are nobody's yet */
     thread_unpost(t);
     thread_hash_del(t);
     t->tid = 0;

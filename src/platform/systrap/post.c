@@ -210,32 +210,30 @@ static bool take(struct vcpu *v, uint32_t index, struct trap *out) {
         return false;
     }
     struct stub_post *p = post_of(t);
-    bool taken = t->state == CTX_RUN && atomic_cas(&p->state, &seen, (uint32_t)POST_TAKEN);
+    uint64_t nr = atomic_load_relaxed(&p->nr);
+    bool may = platform_call_posts(nr);
+    uint32_t answer =
+        may ? POST_TAKEN : POST_REFUSED; /* at once: what it sees as taken, it waits for */
+    bool taken = t->state == CTX_RUN && atomic_cas(&p->state, &seen, answer) && may;
     if (taken) {
-        uint64_t nr = atomic_load_relaxed(&p->nr);
-        if (!platform_call_posts(nr)) {
-            atomic_store(&p->state, (uint32_t)POST_REFUSED);
-            taken = false;
-        } else {
-            thread_leave_user(t);
-            t->state = CTX_POST;
-            t->kick = 0;
-            t->unreported = false;
-            t->post_call = true;
-            t->post_done = false;
-            t->post_later = false;
-            t->misses = 0;
-            t->post_seq = atomic_load_relaxed(&p->seq);
-            t->call_nr = nr;
-            *out = (struct trap){.kind = TRAP_SYSCALL, .thread = t, .task = t->task};
-            out->u.syscall.nr = nr;
-            for (int i = 0; i < 6; i++) {
-                out->u.syscall.args[i] = atomic_load_relaxed(&p->args[i]);
-            }
-            out->u.syscall.posted = true;
-            out->u.syscall.ip = atomic_load_relaxed(&p->ret);
-            v->served++;
+        thread_leave_user(t);
+        t->state = CTX_POST;
+        t->kick = 0;
+        t->unreported = false;
+        t->post_call = true;
+        t->post_done = false;
+        t->post_later = false;
+        t->misses = 0;
+        t->post_seq = atomic_load_relaxed(&p->seq);
+        t->call_nr = nr;
+        *out = (struct trap){.kind = TRAP_SYSCALL, .thread = t, .task = t->task};
+        out->u.syscall.nr = nr;
+        for (int i = 0; i < 6; i++) {
+            out->u.syscall.args[i] = atomic_load_relaxed(&p->args[i]);
         }
+        out->u.syscall.posted = true;
+        out->u.syscall.ip = atomic_load_relaxed(&p->ret);
+        v->served++;
     }
     plock_unlock(&w.space->lock);
     return taken;
