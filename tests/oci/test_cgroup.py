@@ -373,8 +373,8 @@ class Groups:
         self.wait_for(name, "limit")
         self.assertEqual(self.output(), "limit 20\n")
         self.assertEqual(self.stats(name)["pids"], {"current": 20, "limit": 20})
-        r = self.moat("exec", name, "true", ok=False)
-        self.assertNotEqual(r.returncode, 0)
+        if self.isolation == "sentry":  # the host's controller counts forks alone, not those who join
+            self.assertNotEqual(self.moat("exec", name, "true", ok=False).returncode, 0)
         self.moat("update", "--pids-limit", "30", name)
         self.moat("exec", name, "true")
         self.assertEqual(self.stats(name)["pids"]["limit"], 30)
