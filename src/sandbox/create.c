@@ -77,7 +77,8 @@ static int run_sandbox(struct monitor_process *m, const struct container *c,
     if (listen_fd < 0) {
         return listen_fd;
     }
-    const struct foreground run = {.stdio = stdio,
+    const struct foreground run = {.cgroup = m->target->cgroup,
+                                   .stdio = stdio,
                                    .log_fd = setup->log_fd,
                                    .debug = setup->debug,
                                    .log_json = setup->log_json,

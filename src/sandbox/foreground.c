@@ -2,6 +2,7 @@
 /* Running a container in the foreground: see foreground.h. */
 #include "sandbox/foreground.h"
 
+#include "host/cgroup_reserve.h"
 #include "host/cleanup.h"
 #include "host/terminal.h"
 #include "moat/control.h"
@@ -106,6 +107,9 @@ int foreground_run(const struct container *c, const struct foreground *run, int 
     }
     e = (run->start != NULL ? run->start : sandbox_start)(c, &options, &sandbox, err);
     if (e == 0) {
+        if (run->cgroup != NULL) {
+            (void)cgroup_reserve_start(run->cgroup); /* a Sentry without it dies a little easier */
+        }
         e = serve(&m, c, run, err);
         *out_wait_status = m.exit_status;
         sandbox_kill(&sandbox);

@@ -15,11 +15,12 @@ struct foreground {
     const int *stdio; /* three descriptors; with a terminal the first is one, and raw meanwhile */
     int log_fd;       /* -1: no log of the sandbox */
     bool debug, log_json;
-    bool pod, network_entered; /* as in struct sandbox_options */
-    bool background;           /* all signals go to the container */
-    bool wait_start;           /* the process starts when a client of listen_fd says so */
-    uint32_t preserve_fds;     /* descriptors 3 ... of the caller go along */
-    int listen_fd;             /* listening control socket (client.h) to serve, or -1; consumed */
+    bool pod, network_entered;   /* as in struct sandbox_options */
+    bool background;             /* all signals go to the container */
+    bool wait_start;             /* the process starts when a client of listen_fd says so */
+    uint32_t preserve_fds;       /* descriptors 3 ... of the caller go along */
+    const struct cgroup *cgroup; /* that the caller sits in, or NULL */
+    int listen_fd;               /* listening control socket (client.h) to serve, or -1; consumed */
     /* Each may be NULL.  The sandbox's processes exist, the container in it does not: */
     int (*on_sandbox)(void *arg, struct err *err);
     /* its process exists (wait_start: not yet started); a failure of either ends the run; */
