@@ -119,8 +119,6 @@ static const struct oci_field g_config_fields[] = {
 
 /* ---- parsing ---- */
 
-static const struct oci_reading g_quiet = {.bundle = "/"};
-
 /* How `how` is read: what was checked when it was stored is not warned about again. */
 static struct oci_reading effective(const struct oci_reading *how) {
     struct oci_reading e = *how;
@@ -210,11 +208,6 @@ int oci_resources_load(const struct oci_reading *how, const char *path,
     return e != 0 ? e : oci_resources_parse(how, text, len, resources, err);
 }
 
-int oci_config_load(const char *bundle, struct container *c, struct err *err) {
-    const struct oci_reading how = {.bundle = bundle};
-    return oci_config_read(&how, c, err);
-}
-
 int oci_config_load_saved(const char *path, const char *bundle, struct container *c,
                           struct err *err) {
     const struct oci_reading how = {.bundle = bundle, .stored = true};
@@ -222,10 +215,6 @@ int oci_config_load_saved(const char *path, const char *bundle, struct container
     size_t len = 0;
     int e = json_text_load(path, &text, &len, err);
     return e != 0 ? e : oci_config_parse(&how, text, len, c, err);
-}
-
-int oci_process_load(const char *path, struct container_process *p, struct err *err) {
-    return oci_process_read(&g_quiet, path, p, err);
 }
 
 /* ---- the list of keys ---- */

@@ -49,12 +49,9 @@ must_check int oci_process_read(const struct oci_reading *how, const char *path,
 must_check int oci_resources_load(const struct oci_reading *how, const char *path,
                                   struct cgroup_resources *resources, struct err *err);
 
-/* The same for callers without a place for warnings. */
-must_check int oci_config_load(const char *bundle, struct container *c, struct err *err);
 /* A stored copy of bundle's config.json at `path`. */
 must_check int oci_config_load_saved(const char *path, const char *bundle, struct container *c,
                                      struct err *err);
-must_check int oci_process_load(const char *path, struct container_process *p, struct err *err);
 
 /* Every key the parser knows, as "linux.devices[].path", in the parser's order. */
 void oci_config_keys(void (*visit)(void *arg, const char *path), void *arg);
