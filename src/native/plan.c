@@ -75,10 +75,6 @@ static int check_container(const struct plan_input *in, struct err *err) {
                        "linux.intelRdt is not supported: leave it out, and assign the container's "
                        "processes to a group of /sys/fs/resctrl from outside");
     }
-    if (l->net_device_count > 0) {
-        return err_set(err, -ENOTSUP,
-                       "linux.netDevices is not supported: move the interfaces in a prestart hook");
-    }
     return check_process(in, err);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parent does for a process that sets itself up: see life.h. */
 #include "host/cleanup.h"
+#include "host/netdev.h"
 #include "native/life.h"
 #include "native/namespaces.h"
 #include "native/sync.h"
@@ -136,12 +137,31 @@ static int handle(struct spawn *s, const struct sync_record *r, bool *out_done, 
     }
 }
 
+/* linux.netDevices: from the caller's network namespace to the container's. */
+static int move_devices(struct spawn *s, struct err *err) {
+    const struct oci_linux *l = &s->in.c->linux_;
+    const char *joined = l->namespaces[NS_NETWORK].path;
+    if (l->net_device_count == 0) {
+        return 0;
+    }
+    char path[48];
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)s->pid); /* fits */
+    cleanup_fd int netns = namespace_open(joined != NULL ? joined : path, NS_NETWORK, err);
+    int e = netns >= 0 ? 0 : netns;
+    for (size_t i = 0; i < l->net_device_count && e == 0; i++) {
+        const struct oci_net_device *d = &l->net_devices[i];
+        e = netdev_move(d->host_name, d->name, netns, err);
+    }
+    return e;
+}
+
 int spawn_serve(struct spawn *s, const struct isolation_target *target, struct err *err) {
     bool container = s->in.target_pidfd < 0, done = false;
     int e = map_ids(s, err);
     e = e != 0 ? e : fill_groups(s, err);
     e = e != 0 ? e : set_oom_score(s, err);
     raise_limits(s);
+    e = e == 0 && container ? move_devices(s, err) : e;
     /* Without hooks to run in there nobody waits for them. */
     if (e == 0 && container && !plan_has_runtime_hooks(s->in.c) &&
         s->in.how->on_namespaces != NULL) {

@@ -97,7 +97,7 @@ static void add_linux(struct building *b, struct json_object *top) {
     add_enabled(b, linux_, "selinux", true);
     add_enabled(b, linux_, "intelRdt", false);
     add_enabled(b, new_object(b, linux_, "mountExtensions"), "idmap", true);
-    add_enabled(b, linux_, "netDevices", false);
+    add_enabled(b, linux_, "netDevices", true);
 }
 
 static void add_annotations(struct building *b, struct json_object *top) {

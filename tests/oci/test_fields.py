@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import subprocess
 
 import moat
 from bundle import BundleTest, each_isolation
@@ -168,12 +169,34 @@ class Fields:
         """The words of docs/oci.md: error, or warning, never silence."""
         def rdt(c):
             c["linux"]["intelRdt"] = {"closID": "x"}
-
-        def devices(c):
-            c["linux"]["netDevices"] = {"dummy9": {"name": "eth9"}}
         self.refused_or_warned(True, rdt, "linux.intelRdt")
-        (pathlib.Path(self.bundle) / "config.json").unlink()
-        self.refused_or_warned(True, devices, "linux.netDevices")
+
+    def test_net_devices(self):
+        """The runtime's own network namespace stands for the host's; the interface moves with its address, MTU and hardware address."""
+        def change(c):
+            c["linux"]["netDevices"] = {"v0": {"name": "eth9"}}
+        if self.isolation == "sentry":
+            self.inside("true", change)
+            self.assertTrue(any("linux.netDevices" in w for w in self.warnings), self.warnings)
+            return
+        make = ("ip link add v0 address 02:00:00:00:00:07 mtu 1400 type veth peer name v1 && ip link set v1 up && ip addr add 10.9.8.7/24 dev v0 && "
+                "ip -6 addr add fd00::7/64 dev v0 nodad && ")
+        script = ("import socket, fcntl, struct\n"
+                  "s = socket.socket()\n"
+                  "q = lambda n: fcntl.ioctl(s, n, struct.pack(\"16s16x\", b\"eth9\"))\n"
+                  "print(socket.inet_ntoa(q(0x8915)[20:24]), struct.unpack_from(\"i\", q(0x8921), 16)[0], q(0x8927)[18:24].hex(),"
+                  " struct.unpack_from(\"h\", q(0x8913), 16)[0] & 1, open(\"/proc/net/if_inet6\").read().count(\"eth9\"))")
+        self.config(PYTHON, "-c", script, change=change)
+        run = [moat.MOAT, "--root", self.state, "run", "--isolation", "native", "--bundle", self.bundle]
+        r = subprocess.run(["unshare", "--net", "sh", "-c", make + 'exec "$@"', "sh", *run, self.name()], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        if "ip: " in r.stderr or "not found" in r.stderr or "RTNETLINK" in r.stderr:
+            self.skipTest("no veth interface can be made here: " + r.stderr)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        address, mtu, hardware, up, six = r.stdout.split()
+        self.assertEqual((address, mtu, hardware, up), ("10.9.8.7", "1400", "020000000007", "1"), r.stderr)
+        self.assertGreaterEqual(int(six), 2)
+        self.refused(lambda c: c["linux"].update(netDevices={"none7": {}}), "no network interface none7")
 
     def test_host_labels(self):
         """Without the security module on the host a label is an error natively; the sentry never reaches the host's kernel."""
