@@ -6,6 +6,7 @@
 #include "sandbox/sentry.h"
 
 #include "host/cleanup.h"
+#include "oci/hooks.h"
 #include "sandbox/background.h"
 #include "sandbox/client.h"
 #include "sandbox/console.h"
@@ -14,6 +15,7 @@
 #include "sandbox/follow.h"
 #include "sandbox/hostns.h"
 #include "sandbox/hostroot.h"
+#include "sandbox/inside_hooks.h"
 #include "sandbox/join.h"
 #include "sandbox/pod.h"
 #include "sandbox/title.h"
@@ -25,6 +27,7 @@
 
 struct monitor_process {
     const struct isolation_target *target;
+    const struct isolation_setup *setup;
     struct background link;
     bool created; /* told: nobody listens any more */
 };
@@ -33,11 +36,30 @@ static int gone(int e, struct err *err) {
     return e == 0 ? 0 : err_sys(err, e, "the command that creates the container is gone");
 }
 
+/* createContainer hooks: the namespaces that the host sees of the container are those this process
+ * is in. */
+static int run_create_hooks(const struct monitor_process *m, struct err *err) {
+    const struct oci_hook_list *list = &m->target->c->hooks[HOOK_CREATE_CONTAINER];
+    if (list->count == 0) {
+        return 0;
+    }
+    struct json_object *o = json_tokener_parse(m->setup->state_json);
+    if (o == NULL) {
+        return err_set(err, -EINVAL, "the container's state is no JSON");
+    }
+    (void)json_object_object_add(o, "pid", json_object_new_int(getpid())); /* else as it was */
+    int e = hooks_run(list, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), err);
+    json_object_put(o);
+    return e;
+}
+
 /* The runtime's turn: its hooks run while the sandbox waits. */
 static int monitor_sandbox_up(void *arg, struct err *err) {
     struct monitor_process *m = arg;
     int e = background_tell(&m->link, 0);
-    return gone(e != 0 ? e : background_wait_go(&m->link), err);
+    e = gone(e != 0 ? e : background_wait_go(&m->link), err);
+    e = e != 0 ? e : inside_hooks_keep(m->target, m->setup->state_json, err);
+    return e != 0 ? e : run_create_hooks(m, err);
 }
 
 static int monitor_created(void *arg, struct err *err) {
@@ -148,7 +170,7 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
 
 int sentry_create(const struct isolation_target *target, const struct isolation_setup *setup,
                   pid_t *out_pid, struct err *err) {
-    struct monitor_process m = {.target = target};
+    struct monitor_process m = {.target = target, .setup = setup};
     const int keep[] = {target->state_dir, setup->log_fd, setup->console_socket};
     int e = fields_check(target->c, setup->warn, setup->arg, err);
     e = e != 0 ? e : background_fork(keep, ARRAY_COUNT(keep), setup->preserve_fds, &m.link, err);

@@ -5,6 +5,7 @@
 #include "host/cleanup.h"
 #include "oci/ctlmsg.h"
 #include "sandbox/client.h"
+#include "sandbox/inside_hooks.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -37,6 +38,12 @@ int sentry_request(const struct isolation_target *target, struct moat_ctl_ref *r
 int sentry_start(const struct isolation_target *target, struct err *err) {
     struct moat_ctl_reply reply;
     struct moat_ctl_ref msg;
+    struct err ignored = {0};
+    int e = inside_hooks_run(target, err);
+    if (e != 0) {
+        (void)sentry_kill(target, SIGKILL, false, &ignored); /* the hook's failure is told */
+        return e;
+    }
     return sentry_request(target, &msg, sizeof(msg), MOAT_CTL_START, &reply, sizeof(reply), err);
 }
 
@@ -110,7 +117,8 @@ int sentry_pause(const struct isolation_target *target, bool paused, struct err 
 
 /* The sandbox dies with its monitor, and a container that joined one with its own. */
 int sentry_destroy(const struct isolation_target *target, struct err *err) {
-    static const char *const files[] = {"control.sock", "exit", "exit.new", "pod", "joined"};
+    static const char *const files[] = {"control.sock", "exit",   "exit.new",
+                                        "pod",          "joined", "hook-state"};
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
         if (unlinkat(target->state_dir, files[i], 0) != 0 && errno != ENOENT) {
             return err_sys(err, -errno, "cannot remove %s/%s", target->state_path, files[i]);

@@ -13,6 +13,7 @@
 #include "mm/mm.h"
 
 #include <asm-generic/resource.h>
+#include <linux/sched.h>
 
 /* ---- memory
  * ------------------------------------------------------------------------------------------ */
@@ -167,10 +168,12 @@ int proc_show_stat(struct seq *s, struct task *t, const struct proc_node *node) 
     put_u64(s, proc_ticks(sys_ns));
     put_u64(s, proc_ticks(p->child_cpu_user_ns));
     put_u64(s, proc_ticks(p->child_cpu_sys_ns));
-    seq_printf(s, " 20 0 %u 0", p->thread_count);
+    bool realtime = t->sched_policy == SCHED_FIFO || t->sched_policy == SCHED_RR;
+    seq_printf(s, " %d %d %u 0", realtime ? -1 - t->rt_priority : 20 + t->nice, t->nice,
+               p->thread_count);
     put_u64(s, proc_ticks(proc_since_start(start)));
     show_stat_memory(s, t, secret);
-    seq_printf(s, " 0 0 0 %d 0 0 0 0 0 0", p->exit_signal);
+    seq_printf(s, " 0 0 0 %d 0 %d %u 0 0 0", p->exit_signal, t->rt_priority, t->sched_policy);
     show_stat_layout(s, t, secret);
     return 0;
 }
