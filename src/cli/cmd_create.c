@@ -3,9 +3,9 @@
  */
 #include "cli/cli.h"
 #include "cli/parse.h"
+#include "host/attend.h"
 #include "host/cleanup.h"
 #include "oci/config.h"
-#include "runtime/attend.h"
 #include "sandbox/sentry.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
 #include "host/cleanup.h"
 #include "oci/config.h"
 #include "oci/names.h"
-#include "runtime/attend.h"
+#include "host/attend.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,8 +7,8 @@
  */
 #include "host/cleanup.h"
 #include "host/mounts.h"
-#include "host/msg.h"
 #include "host/path.h"
+#include "host/terminal.h"
 #include "native/setup.h"
 
 #include <errno.h>
@@ -169,7 +169,6 @@ static int make_controlling(struct setup *s, int slave, struct err *err) {
 /* Makes the terminal, sends its master to the engine, and takes the slave as standard streams;
  * op->value: mount it on /dev/console too. */
 int setup_console(struct setup *s, const struct setup_op *op, struct err *err) {
-    static const char name[] = "/dev/ptmx"; /* the receiver takes the text as the master's name */
     if (s->root < 0) { /* an exec, whose root is the container's since it joined its namespaces */
         s->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     }
@@ -190,6 +189,5 @@ int setup_console(struct setup *s, const struct setup_op *op, struct err *err) {
     if (e != 0) {
         return e;
     }
-    e = msg_send(s->how->console_socket, name, sizeof(name) - 1, &master, 1, false);
-    return e == 0 ? 0 : err_sys(err, e, "cannot send it to the console socket");
+    return terminal_send_master(s->how->console_socket, master, err);
 }

@@ -6,6 +6,8 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -120,6 +122,19 @@ int setup_capabilities(struct setup *s, const struct setup_op *op, struct err *e
             prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0) {
             return err_sys(err, -errno, "ambient capability %d", cap);
         }
+    }
+    return 0;
+}
+
+/* For a command in the foreground: killed with the runtime, also when that is gone by now.  After
+ * the identity, whose change clears it (prctl(2)). */
+int setup_end_with_runtime(struct setup *s, const struct setup_op *op, struct err *err) {
+    struct pollfd gone = {.fd = s->report, .events = POLLRDHUP};
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+        return -errno;
+    }
+    if (poll(&gone, 1, 0) > 0 && (gone.revents & (POLLHUP | POLLRDHUP)) != 0) {
+        _exit(1);
     }
     return 0;
 }

@@ -340,6 +340,9 @@ static void add_program(struct plan *p) {
     add(p, SETUP_IDENTITY, NULL, NULL, 0);
     add(p, SETUP_WORKING_DIRECTORY, process->cwd, NULL, 0);
     add(p, SETUP_CAPABILITIES, NULL, NULL, 0);
+    if (p->in->early && p->in->target_pidfd < 0) {
+        add(p, SETUP_END_WITH_RUNTIME, NULL, NULL, 0);
+    }
     if (process->no_new_privs) {
         add(p, SETUP_NO_NEW_PRIVS, NULL, NULL, 0);
     }

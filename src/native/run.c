@@ -3,6 +3,7 @@
  * `moat do` under native isolation: one command in namespaces of its own, without a state folder.
  * What the command line leaves open is filled in as a customary config.json has it.
  */
+#include "host/attend.h"
 #include "host/cleanup.h"
 #include "native/life.h"
 
@@ -12,10 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#define MAX_EXTRA 6
 
 static const struct container_mount g_customary[] = {
     {.kind = MOUNT_TYPED,
@@ -83,40 +81,23 @@ static int complete(const struct container *from, struct completed *out) {
     return 0;
 }
 
-static int wait_forwarding(pid_t pid, const sigset_t *set) {
-    int wait_status = 0;
-    for (;;) {
-        int signo = sigwaitinfo(set, NULL);
-        if (signo == SIGCHLD && waitpid(pid, &wait_status, WNOHANG) == pid) {
-            return wait_status;
-        }
-        if (signo > 0 && signo != SIGCHLD) {
-            (void)kill(pid, signo); /* it may be gone already */
-        }
-    }
-}
-
 static int run_completed(const struct container *c, const struct isolation_run *run,
                          int *out_wait_status, struct err *err) {
-    static const int forwarded[] = {SIGCHLD, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGINT, SIGQUIT};
+    struct attend attend;
+    sigset_t old;
+    pid_t pid;
+    (void)sigprocmask(SIG_BLOCK, NULL, &old); /* cannot fail: it only asks */
+    int e = attend_begin(&attend, c->process.terminal, err);
     const struct isolation_setup how = {.bundle = c->rootfs,
                                         .state_json = "{}",
                                         .log_fd = run->log_fd,
-                                        .console_socket = -1,
+                                        .console_socket = attend.console[1],
                                         .debug = run->debug,
                                         .log_json = run->log_json};
     const struct isolation_target target = {.c = c, .state_dir = -1, .state_path = ""};
-    sigset_t set, old;
-    pid_t pid;
-    (void)sigemptyset(&set); /* cannot fail, as the next calls with valid numbers */
-    for (size_t i = 0; i < ARRAY_COUNT(forwarded); i++) {
-        (void)sigaddset(&set, forwarded[i]);
-    }
-    (void)sigprocmask(SIG_BLOCK, &set, &old);
-    int e = native_create(&target, &how, &pid, err);
-    if (e == 0) {
-        *out_wait_status = wait_forwarding(pid, &set);
-    }
+    e = e != 0 ? e : native_create(&target, &how, &pid, err);
+    e = e != 0 ? e : attend_run(&attend, pid, out_wait_status, err);
+    attend_end(&attend);
     (void)sigprocmask(SIG_SETMASK, &old, NULL); /* as it was */
     return e;
 }
@@ -127,8 +108,6 @@ int native_run(const struct container *c, const struct isolation_run *run, int *
     if (complete(c, &completed) != 0) {
         return err_sys(err, -ENOMEM, "cannot describe the container");
     }
-    /* The command uses the caller's terminal as it is. */
-    completed.c.process.terminal = false;
     int e = run_completed(&completed.c, run, out_wait_status, err);
     free(completed.c.mounts);
     return e;

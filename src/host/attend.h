@@ -3,8 +3,8 @@
  * A command that stays in the foreground while its process runs: forwards signals, passes a
  * terminal's bytes and size on, and takes the exit status.
  */
-#ifndef MOAT_RUNTIME_ATTEND_H
-#define MOAT_RUNTIME_ATTEND_H
+#ifndef MOAT_HOST_ATTEND_H
+#define MOAT_HOST_ATTEND_H
 
 #include "host/err.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In the foreground: see attend.h. */
-#include "runtime/attend.h"
+#include "host/attend.h"
 
 #include "host/cleanup.h"
 #include "host/terminal.h"
