@@ -143,11 +143,13 @@ static int mount_typed(struct setup *s, const struct container_mount *m,
     }
     cleanup_fd int mnt =
         mount_fs_open(m->fstype, source, options, lsm_mount_context(s->c), attrs->set, &cause);
-    if (mnt == -ENOSYS) {
-        return mount_legacy(s, m, target, attrs, err);
-    }
-    if (mnt == -EPERM && strcmp(m->fstype, "sysfs") == 0 && s->user_namespace) {
+    int legacy = mnt == -ENOSYS ? mount_legacy(s, m, target, attrs, &cause) : 0;
+    if ((mnt == -EPERM || legacy == -EPERM) && strcmp(m->fstype, "sysfs") == 0 &&
+        s->user_namespace) {
         return bind_host_sysfs(target, attrs, err);
+    }
+    if (mnt == -ENOSYS) {
+        return legacy == 0 ? 0 : err_set(err, legacy, "%s", cause.msg);
     }
     if (mnt < 0) {
         return err_set(err, mnt, "%s", cause.msg);

@@ -108,6 +108,21 @@ static void add_joins(struct plan *p) {
     }
 }
 
+/* With a user namespace before its ids are taken on: the path of the root may lead through folders
+ * that are open to the caller alone. */
+static void add_root(struct plan *p) {
+    const struct container *c = p->in->c;
+    uint32_t wanted = c->linux_.rootfs_propagation;
+    bool shared = (wanted & MS_SHARED) != 0;
+    uint32_t first = shared || (wanted & MS_PRIVATE) != 0
+                         ? (wanted & (MS_SHARED | MS_PRIVATE)) | MS_REC
+                         : MS_SLAVE | MS_REC;
+    add(p, SETUP_PROPAGATION, NULL, NULL, first);
+    if (c->overlay == OVERLAY_NONE) {
+        add(p, SETUP_ROOT, c->rootfs, NULL, shared);
+    }
+}
+
 static void add_namespaces(struct plan *p) {
     const struct oci_linux *l = &p->in->c->linux_;
     bool alone = (p->fresh & CLONE_NEWPID) != 0;
@@ -142,22 +157,7 @@ static void add_namespaces(struct plan *p) {
     }
 }
 
-/* ---- the root ---- */
-
-static void add_root(struct plan *p) {
-    const struct container *c = p->in->c;
-    uint32_t wanted = c->linux_.rootfs_propagation;
-    bool shared = (wanted & MS_SHARED) != 0;
-    uint32_t first = shared || (wanted & MS_PRIVATE) != 0
-                         ? (wanted & (MS_SHARED | MS_PRIVATE)) | MS_REC
-                         : MS_SLAVE | MS_REC;
-    add(p, SETUP_PROPAGATION, NULL, NULL, first);
-    if (c->overlay == OVERLAY_MEMORY) {
-        add(p, SETUP_ROOT_OVERLAY, c->rootfs, NULL, 0);
-        return;
-    }
-    add(p, SETUP_ROOT, c->rootfs, NULL, shared);
-}
+/* ---- mounts ---- */
 
 static int idmap_userns(struct plan *p, const struct container_mount *m) {
     const struct oci_linux *l = &p->in->c->linux_;
@@ -366,8 +366,17 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
                      .fresh = namespaces_new(&in->c->linux_)};
     p.e = check_container(in, err);
     add_label_open(&p);
+    bool user = (p.all & CLONE_NEWUSER) != 0;
+    if (user) {
+        add_root(&p);
+    }
     add_namespaces(&p);
-    add_root(&p);
+    if (!user) {
+        add_root(&p);
+    }
+    if (in->c->overlay == OVERLAY_MEMORY) {
+        add(&p, SETUP_ROOT_OVERLAY, in->c->rootfs, NULL, 0);
+    }
     add(&p, SETUP_AWAIT, "to fill the control groups", NULL, STAGE_GROUPS);
     if ((p.fresh & CLONE_NEWCGROUP) != 0) {
         add(&p, SETUP_UNSHARE, "of type cgroup", NULL, CLONE_NEWCGROUP);
