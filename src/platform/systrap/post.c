@@ -40,6 +40,9 @@
 #define GOOD_SERVED 32u
 #define GOOD_TICKS  (5 * TICKS_US)
 #define MISSES_MAX  3u
+/* Calls that sleep gain nothing from a post: of more than one in eight there is no use. */
+#define SLEEP_COST 8u
+#define SLEEP_MAX  32u
 
 #define NR_EXIT  60
 #define NR_FUTEX 202
@@ -98,15 +101,29 @@ static struct vcpu *idle_vcpu(const struct vcpu *self) {
     return NULL;
 }
 
+/* Nobody looks at its post any more; whoever did notices when it looks the next time. */
+static void turn_away(struct platform_thread *t, uint64_t now) {
+    t->misses = 0;
+    t->sleeps = 0;
+    atomic_store(&post_of(t)->open, 0u);
+    t->poller = 0;
+    t->poll_pause = MIN(MAX(t->poll_pause * 2, PAUSE_MIN), PAUSE_MAX);
+    t->poll_after = now + t->poll_pause;
+}
+
 /* It posted, and nobody took the call: whoever should look is held up.  Not for long, mostly. */
 static void missed(struct platform_thread *t, uint64_t now) {
     atomic_store(&post_of(t)->state, (uint32_t)POST_IDLE);
     if (++t->misses >= MISSES_MAX) {
-        t->misses = 0;
-        atomic_store(&post_of(t)->open, 0u);
-        t->poller = 0; /* it notices when it looks the next time */
-        t->poll_pause = MIN(MAX(t->poll_pause * 2, PAUSE_MIN), PAUSE_MAX);
-        t->poll_after = now + t->poll_pause;
+        turn_away(t, now);
+    }
+}
+
+/* A call was posted in vain: it slept, or is none to be posted. */
+static void nothing_gained(struct platform_thread *t) {
+    t->sleeps += SLEEP_COST;
+    if (t->sleeps >= SLEEP_MAX) {
+        turn_away(t, cpu_ticks());
     }
 }
 
@@ -224,6 +241,7 @@ static bool take(struct vcpu *v, uint32_t index, struct trap *out) {
         t->post_done = false;
         t->post_later = false;
         t->misses = 0;
+        t->sleeps -= t->sleeps != 0 ? 1 : 0;
         t->post_seq = atomic_load_relaxed(&p->seq);
         t->call_nr = nr;
         *out = (struct trap){.kind = TRAP_SYSCALL, .thread = t, .task = t->task};
@@ -234,6 +252,8 @@ static bool take(struct vcpu *v, uint32_t index, struct trap *out) {
         out->u.syscall.posted = true;
         out->u.syscall.ip = atomic_load_relaxed(&p->ret);
         v->served++;
+    } else if (!may) {
+        nothing_gained(t);
     }
     plock_unlock(&w.space->lock);
     return taken;
@@ -267,6 +287,7 @@ bool post_sleeps(struct platform_thread *t, const struct seccomp_notif *n) {
     if (t->state == CTX_POST) {
         t->state = CTX_PLAIN;
         t->notif_id = n->id;
+        nothing_gained(t);
         if (t->post_later) {
             t->post_later = false;
             thread_resume(t, t->mode);
