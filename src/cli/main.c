@@ -116,8 +116,11 @@ static int check_globals(struct cli_globals *globals, struct err *err) {
         static char rootless[4096];
         const char *runtime_dir = getenv("XDG_RUNTIME_DIR");
         bool is_root = geteuid() == 0 && (runtime_dir == NULL || !cli_is_rootless());
-        (void)snprintf(rootless, sizeof(rootless), "%s/moat",
-                       runtime_dir != NULL ? runtime_dir : "/tmp"); /* fits */
+        if (runtime_dir != NULL) {
+            (void)snprintf(rootless, sizeof(rootless), "%s/moat", runtime_dir); /* fits, as this */
+        } else {
+            (void)snprintf(rootless, sizeof(rootless), "/tmp/moat-%u", (unsigned)geteuid());
+        }
         globals->root = is_root ? "/run/moat" : rootless;
     }
     return 0;

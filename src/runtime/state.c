@@ -62,11 +62,30 @@ static int make_root(const char *root, struct err *err) {
     return err_sys(err, -errno, "cannot make the state folder %s (--root names another)", root);
 }
 
+/*
+ * What stands in the folder decides which processes are signalled and which namespaces are entered:
+ * it must be the caller's, or root's, and nobody else may write to it.
+ */
+static int open_root(const char *root, struct err *err) {
+    struct stat st;
+    cleanup_fd int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0 || fstat(top, &st) != 0) {
+        return -errno; /* the caller knows what that means */
+    }
+    if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022) != 0) {
+        return err_set(err, -EPERM,
+                       "the state folder %s belongs to user %u with mode %o: nobody but its user "
+                       "or root may write to it (--root names another)",
+                       root, st.st_uid, st.st_mode & 07777);
+    }
+    return steal_fd(&top);
+}
+
 int state_create_dir(const char *root, const char *id, int *out_lock, struct err *err) {
     int e = make_root(root, err);
-    cleanup_fd int top = e != 0 ? -1 : open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_fd int top = e != 0 ? e : open_root(root, err);
     if (top < 0) {
-        return e != 0 ? e : err_sys(err, -errno, "cannot open the state folder %s", root);
+        return err_sys(err, top, "cannot open the state folder %s", root);
     }
     for (;;) {
         if (mkdirat(top, id, 0700) != 0) {
@@ -116,15 +135,16 @@ int state_open_dir(const char *root, const char *id, struct err *err) {
     if (e != 0) {
         return e;
     }
-    cleanup_fd int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int dir = top < 0 ? -1 : openat(top, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cleanup_fd int top = open_root(root, err);
+    int dir = top < 0 ? top : openat(top, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir >= 0) {
         return dir;
     }
-    return errno == ENOENT
+    dir = top < 0 ? top : -errno;
+    return dir == -ENOENT
                ? err_set(err, -ENOENT,
                          "container does not exist: %s ('moat list' shows those of %s)", id, root)
-               : err_sys(err, -errno, "cannot open %s/%s", root, id);
+               : err_sys(err, dir, "cannot open %s/%s", root, id);
 }
 
 uint64_t state_process_start(pid_t pid) {

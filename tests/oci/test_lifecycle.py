@@ -192,6 +192,22 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(line["level"], "error")
         self.assertIn("container does not exist", line["msg"])
 
+    def test_state_folder_that_others_write(self):
+        """Whoever writes there could have any process signalled."""
+        self.config("true")
+        os.mkdir(self.state)
+        for mode, owner in ((0o777, os.geteuid()), (0o1777, os.geteuid()), (0o711, 12345)):
+            os.chmod(self.state, mode)
+            if os.geteuid() == 0:
+                os.chown(self.state, owner, -1)
+            elif owner != os.geteuid():
+                continue
+            for command in (["create", "--bundle", self.bundle, "c11"], ["state", "c11"], ["kill", "c11"], ["delete", "--force", "c11"]):
+                r = self.moat(*command, ok=False)
+                self.assertEqual(r.returncode, 1, r.stderr)
+                self.assertIn("the state folder", r.stderr)
+            self.assertEqual(os.listdir(self.state), [])
+
     def test_spec(self):
         """What spec writes runs; it never overwrites."""
         self.moat("spec", "--bundle", self.bundle)
