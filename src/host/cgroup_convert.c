@@ -31,7 +31,7 @@ uint64_t cg_weight_of_shares(uint64_t shares) {
     }
     /* The least w with log2(w) * 612 >= (l^2 + 125 l - 126) * log2(10); l is at most 18. */
     const uint64_t log2_10 = 14267572527ull; /* 3.3219280949 * 2^32 */
-    const uint64_t slack = 612ull << 12;     /* of the last digits of fixed point */
+    const uint64_t slack = 612ull << 6;      /* of the last digits of fixed point */
     uint64_t l = log2_fixed(shares);
     uint64_t square = (uint64_t)(((unsigned __int128)l * l) >> 32);
     uint64_t curve = square + 125 * l - (126ull << 32);
