@@ -10,6 +10,7 @@
 
 #include <json-c/json.h>
 #include <stdio.h>
+#include <string.h>
 
 struct features_options {
     const char *format;
@@ -62,7 +63,13 @@ static void print_json(void) {
 }
 
 static int print_features(struct err *err) {
-    struct json_object *features = oci_features();
+    char isolations[128] = "";
+    for (size_t i = 0; g_isolations[i] != NULL; i++) {
+        size_t used = strlen(isolations);
+        (void)snprintf(isolations + used, sizeof(isolations) - used, "%s%s", i > 0 ? "," : "",
+                       g_isolations[i]->name); /* fits */
+    }
+    struct json_object *features = oci_features(isolations);
     if (features == NULL) {
         (void)err_sys(err, -ENOMEM, "cannot list the features");
         return 1;

@@ -100,10 +100,10 @@ static void add_linux(struct building *b, struct json_object *top) {
     add_enabled(b, linux_, "netDevices", true);
 }
 
-static void add_annotations(struct building *b, struct json_object *top) {
+static void add_annotations(struct building *b, struct json_object *top, const char *isolations) {
     struct json_object *annotations = new_object(b, top, "annotations");
     add(b, annotations, "dev.moat.version", json_object_new_string(MOAT_VERSION));
-    add(b, annotations, "dev.moat.isolations", json_object_new_string("sentry,native"));
+    add(b, annotations, "dev.moat.isolations", json_object_new_string(isolations));
     struct json_object *unsafe = new_array(b, top, "potentiallyUnsafeConfigAnnotations");
     for (const struct oci_annotation *a = g_oci_annotations; a->key != NULL; a++) {
         if (a->effect == ANNOTATION_HONOURED) {
@@ -112,7 +112,7 @@ static void add_annotations(struct building *b, struct json_object *top) {
     }
 }
 
-struct json_object *oci_features(void) {
+struct json_object *oci_features(const char *isolations) {
     struct building b = {.ok = true};
     struct json_object *top = json_object_new_object();
     if (top == NULL) {
@@ -129,7 +129,7 @@ struct json_object *oci_features(void) {
         append(&b, options, o->name);
     }
     add_linux(&b, top);
-    add_annotations(&b, top);
+    add_annotations(&b, top, isolations);
     if (!b.ok) {
         json_object_put(top);
         return NULL;
