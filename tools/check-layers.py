@@ -22,7 +22,8 @@ RULES = {
     "native": HOSTED + ["native/"],
     "vm": HOSTED + ["vm/", "sandbox/"],
     "runtime": HOSTED + ["runtime/"],
-    "cli": HOSTED + ["cli/", "runtime/", "sandbox/", "native/", "vm/", "sentry/arch/x86_64/syscalls.def"],
+    "install": HOSTED + ["install/"],
+    "cli": HOSTED + ["cli/", "install/", "runtime/", "sandbox/", "native/", "vm/", "sentry/arch/x86_64/syscalls.def"],
 }
 FREESTANDING = {"stdint.h", "stddef.h", "stdbool.h", "stdarg.h", "limits.h", "cpuid.h"}
 GENERATED = {"seccomp_filters.h", "sentry_filter.h"}

@@ -54,6 +54,7 @@ const struct cli_command *const g_commands[] = {
     &g_cmd_spec,
     &g_cmd_features,
     &g_cmd_check,
+    &g_cmd_install,
     &g_cmd_guest,
     &g_cmd_completion,
     &g_cmd_help,

@@ -39,8 +39,8 @@ class DockerTest(engine.EngineTest):
         cls.daemon = None
         cls.box.path("/etc/docker/daemon.json").write_text(json.dumps({
             "debug": True, "cgroup-parent": "/" + cls.box.cgroup, "init-path": "/usr/bin/tini-static", "live-restore": cls.live_restore,
-            "runtimes": {r.name: {"path": f"/run/bin/{r.program}"} for r in engine.RUNTIMES.values() if r.name != "runc"},
             "default-runtime": cls.runtime.name}))
+        cls.register("--docker")
         cls.start_daemon()
         cls.box.path("/run/image.tar").write_bytes(images.busybox_tar())
         made = cls.box.run("docker", "import", "--change", "CMD /bin/sh", "/run/image.tar", IMAGE)
