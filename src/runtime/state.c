@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -31,15 +30,24 @@ int state_check_id(const char *id, struct err *err) {
     return 0;
 }
 
-/* Locks an open folder; false when it is no longer ROOT/ID. */
-static int lock_folder(int fd) {
+/*
+ * Takes ROOT/ID/lock.  A record lock (fcntl(2), F_SETLKW): children of the holder have no part in
+ * it, so a process of the container that was left half-made does not keep it.  -ENOENT when the
+ * folder was removed meanwhile.
+ */
+static int lock_folder(int dir) {
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat st;
-    while (flock(fd, LOCK_EX) != 0) {
+    cleanup_fd int fd = openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return -errno;
+    }
+    while (fcntl(fd, F_SETLKW, &whole) != 0) {
         if (errno != EINTR) {
             return -errno;
         }
     }
-    return fstat(fd, &st) == 0 && st.st_nlink > 0 ? 0 : -ENOENT;
+    return fstat(fd, &st) == 0 && st.st_nlink > 0 ? steal_fd(&fd) : -ENOENT;
 }
 
 /* Makes all folders of the path that are missing. */
@@ -96,37 +104,31 @@ int state_create_dir(const char *root, const char *id, int *out_lock, struct err
                                  id, id)
                        : err_sys(err, -errno, "cannot make %s/%s", root, id);
         }
-        cleanup_fd int lock = openat(top, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        e = lock < 0 ? -errno : lock_folder(lock);
-        if (e == 0) {
-            int dir = openat(top, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (dir < 0) {
-                return err_sys(err, -errno, "cannot open %s/%s", root, id);
-            }
-            *out_lock = steal_fd(&lock);
-            return dir;
+        cleanup_fd int dir = openat(top, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int lock = dir < 0 ? -errno : lock_folder(dir);
+        if (lock >= 0) {
+            *out_lock = lock;
+            return steal_fd(&dir);
         }
-        if (e != -ENOENT) { /* else a `delete` came between */
-            return err_sys(err, e, "cannot lock %s/%s", root, id);
+        if (lock != -ENOENT) { /* else a `delete` came between */
+            return err_sys(err, lock, "cannot lock %s/%s", root, id);
         }
     }
 }
 
 int state_lock(const char *root, const char *id, struct err *err) {
-    int fd = state_open_dir(root, id, err);
-    int e = fd < 0 ? fd : lock_folder(fd);
-    if (fd >= 0 && e != 0) {
-        (void)close(fd); /* read-only */
-        return e == -ENOENT ? err_set(err, e, "container does not exist: %s", id)
-                            : err_sys(err, e, "cannot lock %s/%s", root, id);
+    cleanup_fd int dir = state_open_dir(root, id, err);
+    int lock = dir < 0 ? dir : lock_folder(dir);
+    if (dir >= 0 && lock < 0) {
+        return lock == -ENOENT ? err_set(err, lock, "container does not exist: %s", id)
+                               : err_sys(err, lock, "cannot lock %s/%s", root, id);
     }
-    return fd;
+    return lock;
 }
 
 void state_unlock(int lock) {
     if (lock >= 0) {
-        (void)flock(lock, LOCK_UN); /* cannot fail on our own lock */
-        (void)close(lock);          /* read-only */
+        (void)close(lock); /* it goes with the descriptor */
     }
 }
 
@@ -295,8 +297,12 @@ int state_load(int dir, struct container_state *out, struct err *err) {
     struct json_object *o = NULL;
     memset(out, 0, sizeof(*out));
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/state.json", dir); /* fits */
-    int e = json_load(path, &o, err);
-    e = e != 0 ? e : parse_state(o, out, err);
+    struct err why = {0};
+    int e = json_load(path, &o, &why);
+    if (e == -ENOENT) {
+        return err_set(err, e, "container does not exist: it is half made, or being deleted");
+    }
+    e = e != 0 ? err_set(err, e, "%s", why.msg) : parse_state(o, out, err);
     json_object_put(o);
     if (e == 0 && out->pid > 0 && !state_alive(out)) {
         out->status = STATUS_STOPPED;
@@ -328,6 +334,22 @@ int state_find(const char *root, const char *id, struct container_state *out, in
     return 0;
 }
 
+/* The folder itself goes last, with the lock; somebody who waits for the lock may make it anew. */
+static int remove_folder(int top, int dir, const char *id) {
+    for (int tries = 0; tries < 100; tries++) {
+        if (unlinkat(dir, "lock", 0) != 0 && errno != ENOENT) {
+            return -errno;
+        }
+        if (unlinkat(top, id, AT_REMOVEDIR) == 0 || errno == ENOENT) {
+            return 0;
+        }
+        if (errno != ENOTEMPTY && errno != EEXIST) {
+            break;
+        }
+    }
+    return -errno;
+}
+
 int state_remove(const char *root, const char *id, struct err *err) {
     static const char *const files[] = {"state.json", "state.json.new", "config.json"};
     struct err gone = {0};
@@ -341,7 +363,6 @@ int state_remove(const char *root, const char *id, struct err *err) {
             return err_sys(err, -errno, "cannot remove %s/%s/%s", root, id, files[i]);
         }
     }
-    return unlinkat(top, id, AT_REMOVEDIR) == 0 || errno == ENOENT
-               ? 0
-               : err_sys(err, -errno, "cannot remove %s/%s", root, id);
+    int e = remove_folder(top, dir, id);
+    return e == 0 ? 0 : err_sys(err, e, "cannot remove %s/%s", root, id);
 }

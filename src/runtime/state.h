@@ -6,8 +6,8 @@
  * A container whose process is gone shows as stopped, whatever was written last: its pid and start
  * time are in the file.
  *
- * Lock order: commands that change a container's status hold the folder's lock (flock(2), so that
- * it goes with its holder); the others read whole files.
+ * Lock order: commands that change a container's status hold the folder's lock, which goes with
+ * its holder; the others read whole files.
  */
 #ifndef MOAT_RUNTIME_STATE_H
 #define MOAT_RUNTIME_STATE_H
@@ -51,7 +51,7 @@ must_check int state_create_dir(const char *root, const char *id, int *out_lock,
 must_check int state_open_dir(const char *root, const char *id, struct err *err);
 /* Waits for the folder's lock: its descriptor.  -ENOENT when the folder was removed meanwhile. */
 must_check int state_lock(const char *root, const char *id, struct err *err);
-/* Lets it go, also where a child holds a copy of the descriptor.  -1 is nothing. */
+/* Lets it go.  -1 is nothing. */
 void state_unlock(int lock);
 /* Writes state.json in the container's folder. */
 must_check int state_save(int dir, const struct container_state *s, struct err *err);
