@@ -10,6 +10,8 @@
 #include "sandbox/monitor.h"
 #include "sandbox/sentry.h"
 
+#include <seccomp.h>
+
 enum { ID_CREATE = 1, ID_START };
 
 static int send_create(struct monitor *m, const struct container *c, const struct foreground *run,
@@ -27,11 +29,15 @@ static int send_create(struct monitor *m, const struct container *c, const struc
 }
 
 int create_record(const struct ctlmsg_create *in, void **out, size_t *out_len, struct err *err) {
-    const struct oci_seccomp *s = &in->c->linux_.seccomp;
+    /* There is one architecture inside; each further one costs its compilation. */
+    static uint32_t own[] = {SCMP_ARCH_X86_64};
+    struct oci_seccomp s = in->c->linux_.seccomp; /* its parts stay the container's */
     struct seccomp_program program = {.code = NULL};
     struct ctlmsg_create with = *in;
-    int e = s->set ? seccomp_compile(s, &program, err) : 0;
-    if (e == 0 && s->set) {
+    s.architectures = own;
+    s.architecture_count = ARRAY_COUNT(own);
+    int e = s.set ? seccomp_compile(&s, &program, err) : 0;
+    if (e == 0 && s.set) {
         with.seccomp = &program;
     }
     e = e != 0 ? e : ctlmsg_create(&with, out, out_len, err);
