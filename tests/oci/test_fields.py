@@ -198,6 +198,31 @@ class Fields:
         self.assertGreaterEqual(int(six), 2)
         self.refused(lambda c: c["linux"].update(netDevices={"none7": {}}), "no network interface none7")
 
+    def test_what_the_sentry_leaves_out(self):
+        """Each has a warning under sentry, and is done without a word natively."""
+        source = pathlib.Path(self.dir, "source")
+        source.mkdir()
+
+        def sync(c):
+            c["mounts"].append({"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["sync"]})
+
+        def slave(c):
+            c["mounts"].append({"destination": "/mnt", "source": str(source), "options": ["rbind", "rslave"]})
+
+        def without(kind):
+            def change(c):
+                c["linux"]["namespaces"] = [n for n in c["linux"]["namespaces"] if n["type"] != kind]
+            return change
+        for text, change in (("sync", sync), ("propagate", slave), ("'pid'", without("pid")), ("'network'", without("network")),
+                             ("'ipc'", without("ipc")), ("rootfsPropagation", lambda c: c["linux"].update(rootfsPropagation="rslave"))):
+            with self.subTest(text):
+                (pathlib.Path(self.bundle) / "config.json").unlink(missing_ok=True)
+                self.inside("true", change)
+                if self.isolation == "sentry":
+                    self.assertTrue(any(text in w for w in self.warnings), self.warnings)
+                else:
+                    self.assertEqual(self.warnings, [])
+
     def test_host_labels(self):
         """Without the security module on the host a label is an error natively; the sentry never reaches the host's kernel."""
         if self.isolation == "native" and os.path.isdir("/sys/kernel/security/apparmor"):
