@@ -6,8 +6,11 @@
  */
 #include "harness.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 
@@ -245,6 +248,54 @@ static void code_that_changes(void) {
     }
 }
 
+/* The same process number everywhere, also in children and threads; and a filter that is set later
+ * sees the call. */
+static void *same_pid(void *arg) {
+    uintptr_t wrong = 0;
+    for (int i = 0; i < 300; i++) {
+        wrong += getpid() != (pid_t)(uintptr_t)arg;
+    }
+    return (void *)wrong;
+}
+
+static bool pid_in_thread(void) {
+    pthread_t t;
+    void *wrong = (void *)1;
+    return pthread_create(&t, NULL, same_pid, (void *)(uintptr_t)getpid()) == 0 &&
+           pthread_join(t, &wrong) == 0 && wrong == NULL;
+}
+
+static int refuse_getpid(void) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpid, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EXDEV),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {4, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0;
+}
+
+static void process_numbers(void) {
+    pid_t self = getpid();
+    CHECK(same_pid((void *)(uintptr_t)self) == NULL && pid_in_thread());
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        pid_t mine = getpid();
+        bool ok = mine != self && same_pid((void *)(uintptr_t)mine) == NULL && pid_in_thread();
+        ok = ok && refuse_getpid() == 0;
+        for (int i = 0; i < 300 && ok; i++) {
+            ok = syscall(SYS_getpid) == -1 && errno == EXDEV;
+        }
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(same_pid((void *)(uintptr_t)self) == NULL);
+}
+
 /* Whatever areas a program did not make itself, it may take away. */
 static void unknown_areas_taken_away(void) {
     char line[512];
@@ -311,6 +362,7 @@ int main(void) {
     RUN(forks_from_hot_sites);
     RUN(threads_at_hot_sites);
     RUN(code_that_changes);
+    RUN(process_numbers);
     RUN(unknown_areas_taken_away);
     RUN(segment_base);
     TEST_MAIN_END;

@@ -159,6 +159,9 @@ bool platform_call_posts(uint64_t nr) {
     return false;
 }
 
+void platform_thread_pid(struct platform_thread *thread, int32_t pid) {
+}
+
 void platform_space_posts(struct platform_space *space) {
 }
 

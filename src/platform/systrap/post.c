@@ -84,6 +84,13 @@ void platform_space_posts(struct platform_space *space) {
     space->posts = true;
 }
 
+void platform_thread_pid(struct platform_thread *thread, int32_t pid) {
+    struct stub_ctx *ctx = atomic_load(&thread->ctx); /* NULL: just going */
+    if (ctx != NULL) {
+        atomic_store(&ctx->post.pid, (uint32_t)pid);
+    }
+}
+
 static inline struct stub_post *post_of(const struct platform_thread *t) {
     return &t->ctx->post;
 }
@@ -306,6 +313,11 @@ bool post_unwind(struct platform_thread *t) {
     struct user_regs *r = &t->regs;
     struct stub_post *p = post_of(t);
     if (r->rip - STUB_ADDR(stub_post_plain) >= (uint64_t)(stub_post_end - stub_post_plain)) {
+        return t->state != CTX_POST;
+    }
+    if (r->rip == STUB_ADDR(stub_post_pid)) { /* answered */
+        r->rip = r->r11;
+        t->regs_dirty = true;
         return t->state != CTX_POST;
     }
     if (r->rip < STUB_ADDR(stub_post_committed)) {

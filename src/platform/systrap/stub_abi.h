@@ -64,6 +64,7 @@
 #define STUB_POST_ARGS  16
 #define STUB_POST_RET   64
 #define STUB_POST_SEQ   72
+#define STUB_POST_PID   80
 
 /* State of a post: the guest's words, then the Sentry's. */
 #define POST_IDLE    0
@@ -91,7 +92,9 @@ struct stub_post {
     uint64_t args[6];
     uint64_t ret; /* address behind the call's syscall instruction */
     uint64_t seq; /* counts posts */
-    uint64_t pad[6];
+    uint32_t pid; /* atomic: what getpid answers, 0: ask */
+    uint32_t unused;
+    uint64_t pad[5];
 };
 
 struct stub_ctx {
@@ -111,7 +114,8 @@ _Static_assert(offsetof(struct stub_ctx, post) == STUB_POST && STUB_POST % 64 ==
                    offsetof(struct stub_post, nr) == STUB_POST_NR &&
                    offsetof(struct stub_post, args) == STUB_POST_ARGS &&
                    offsetof(struct stub_post, ret) == STUB_POST_RET &&
-                   offsetof(struct stub_post, seq) == STUB_POST_SEQ,
+                   offsetof(struct stub_post, seq) == STUB_POST_SEQ &&
+                   offsetof(struct stub_post, pid) == STUB_POST_PID,
                "known to the stub text");
 
 /* The x86-64 signal frame (asm/sigcontext.h, asm/ucontext.h and the kernel's rt_sigframe). */
@@ -156,8 +160,9 @@ extern const char stub_ip_trap[], stub_ip_order[], stub_ip_report[], stub_ip_bir
     stub_ip_born[];
 extern const char stub_probe[];
 extern const char stub_ip_exit[], stub_ip_sigreturn[], stub_ip_wait[];
-/* Entry of rewritten call sites, where the code around it begins and ends, and the point from which
- * a call counts as posted. */
+/* The jump back of a getpid that was answered from the page.  Entry of rewritten call sites, where
+ * the code around it begins and ends, and the point from which a call counts as posted. */
+extern const char stub_post_pid[];
 extern const char stub_post[], stub_post_plain[], stub_post_end[], stub_post_committed[];
 
 /* Where a label of the blob lies in the region. */

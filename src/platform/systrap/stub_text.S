@@ -9,6 +9,7 @@
 #include "platform/systrap/stub_abi.h"
 
 #define NR_MMAP         9
+#define NR_GETPID       39
 #define NR_RT_SIGRETURN 15
 #define NR_CLONE        56
 #define NR_EXIT         60
@@ -159,6 +160,12 @@ stub_probe:
 stub_post_plain:
     lea -2(%r11), %rcx
     jmp *%rcx
+6:  mov %gs:STUB_POST_PID, %ecx
+    jrcxz 7f
+    mov %ecx, %eax
+    .globl stub_post_pid
+stub_post_pid:
+    jmp *%r11
     .globl stub_post
 stub_post:
     rdgsbase %rcx
@@ -166,7 +173,9 @@ stub_post:
     lea 0x810000(%rcx), %ecx
     jrcxz 1f
     jmp stub_post_plain
-1:  mov %gs:STUB_POST_OPEN, %ecx
+1:  lea -NR_GETPID(%rax), %ecx
+    jrcxz 6b
+7:  mov %gs:STUB_POST_OPEN, %ecx
     jrcxz stub_post_plain
     mov %r11, %gs:STUB_POST_RET
     mov %gs:STUB_POST_SEQ, %rcx

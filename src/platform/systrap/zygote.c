@@ -128,8 +128,8 @@ static void child_signals(void) {
 }
 
 static long child_install_filter(void) {
-    /* The trap hand-over works without killable waits (Linux 5.19 brought them), but where there are
-     * some, neither the freezer of a control group nor a stop signal breaks a wait off. */
+    /* The trap hand-over works without killable waits (Linux 5.19 brought them), but where there
+     * are some, neither the freezer of a control group nor a stop signal breaks a wait off. */
     unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
     long fd = sys3(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
                    (long)(flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV), (long)&g_program);

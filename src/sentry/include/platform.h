@@ -159,6 +159,8 @@ uint32_t platform_thread_vcpu(const struct platform_thread *thread);
 
 /* Whether a call with this number may be posted: mostly it answers at once. */
 bool platform_call_posts(uint64_t nr);
+/* What rewritten sites of getpid answer by themselves in this context from now on; 0: nothing. */
+void platform_thread_pid(struct platform_thread *thread, int32_t pid);
 /* The space has rewritten call sites from now on. */
 void platform_space_posts(struct platform_space *space);
 

@@ -14,7 +14,15 @@
 #include <linux/prctl.h>
 
 int64_t sys_getpid(struct task *t, const struct sysargs *args) {
-    return t->process->pid;
+    struct process *p = t->process;
+    if (platform_info()->post_entry != 0 && !hal_strace_enabled()) {
+        spin_lock(&p->sig_lock); /* against a filter that another thread sets for this one */
+        if (t->seccomp_mode == 0) {
+            platform_thread_pid(t->pthread, p->pid);
+        }
+        spin_unlock(&p->sig_lock);
+    }
+    return p->pid;
 }
 
 int64_t sys_gettid(struct task *t, const struct sysargs *args) {

@@ -74,11 +74,19 @@ int seccomp_filter_create(const struct sock_filter *code, uint32_t count, bool l
     return 0;
 }
 
+/* From now on every call is looked at, also one that call sites answered by themselves. */
+static void mode_set(struct task *t, uint32_t mode) {
+    atomic_store(&t->seccomp_mode, mode);
+    if (t->pthread != NULL) {
+        platform_thread_pid(t->pthread, 0);
+    }
+}
+
 void seccomp_set(struct task *t, struct seccomp_filter *f) {
     if (f != NULL) {
         ref_get(&f->ref);
         atomic_store(&t->seccomp, f);
-        atomic_store(&t->seccomp_mode, (uint32_t)SECCOMP_MODE_FILTER);
+        mode_set(t, SECCOMP_MODE_FILTER);
     }
 }
 
@@ -291,7 +299,7 @@ static int attach(struct task *t, struct seccomp_filter *f, uint32_t flags) {
         f->depth += f->prev != NULL ? f->prev->depth : 0;
         f->total += before;
         atomic_store(&t->seccomp, f); /* and f's to the task */
-        atomic_store(&t->seccomp_mode, (uint32_t)SECCOMP_MODE_FILTER);
+        mode_set(t, SECCOMP_MODE_FILTER);
         if ((flags & SECCOMP_FILTER_FLAG_TSYNC) != 0) {
             sync_threads(t);
         }
@@ -340,7 +348,7 @@ static int64_t set_strict(struct task *t) {
     if (t->seccomp_mode == SECCOMP_MODE_FILTER) {
         err = -EINVAL;
     } else {
-        atomic_store(&t->seccomp_mode, (uint32_t)SECCOMP_MODE_STRICT);
+        mode_set(t, SECCOMP_MODE_STRICT);
     }
     spin_unlock(&p->sig_lock);
     return err;
