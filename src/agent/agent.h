@@ -29,6 +29,8 @@ struct process {
     uint32_t stream;      /* the first of its three */
     uint32_t request;     /* id of the request that waits for the link, 0: none */
     uint32_t early_start; /* id of a START that came while CREATE was under way */
+    uint32_t destroy;     /* id of a DESTROY that waits for the end */
+    uint64_t pids_limit;
     char container[128], exec_id[128];
     char cgroup[192]; /* folder of its container's */
     void *record;     /* init: CREATE, for its seccomp program; owned */

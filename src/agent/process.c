@@ -260,6 +260,7 @@ int process_create(struct agent *a, const void *record, size_t size, uint32_t st
     l.p->stream = stream;
     l.p->terminal = (l.c.fixed->flags & MOAT_PROC_TERMINAL) != 0;
     l.p->request = l.c.fixed->h.id;
+    l.p->pids_limit = l.c.fixed->pids_limit;
     e = copy_ids(&l, err);
     if (e == 0 && l.init != NULL) {
         struct moat_ctl_header h;
@@ -392,7 +393,10 @@ static void ended(struct agent *a, struct process *p, int status) {
         report_exit(a, p, status);
     }
     p->pid = 0;
-    if (!p->is_init) {
+    if (p->destroy != 0) {
+        agent_reply(a, p->destroy, 0, "", 0, NULL, 0);
+    }
+    if (!p->is_init || p->destroy != 0) {
         process_forget(a, p);
     }
 }

@@ -120,10 +120,11 @@ static int do_update(struct agent *a, const void *payload, size_t size) {
     struct moat_ctl_update msg;
     char text[32] = "max";
     memcpy(&msg, payload, sizeof(msg));
-    const struct process *p = process_find(a, msg.ref.container, "");
+    struct process *p = process_find(a, msg.ref.container, "");
     if (p == NULL) {
         return -ESRCH;
     }
+    p->pids_limit = msg.pids_limit;
     if (msg.pids_limit != 0) {
         (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)msg.pids_limit); /* fits */
     }
@@ -150,7 +151,7 @@ static bool read_text(pid_t pid, const char *file, char *text, size_t size) {
 /* The last number of a line such as "NSpid: 812 1" of status: as seen inside. */
 static int inner_number(const char *status, const char *key) {
     const char *line = strstr(status, key);
-    const char *end = line != NULL ? strchr(line, '\n') : NULL;
+    const char *end = line != NULL ? strchr(line + 1, '\n') : NULL;
     while (end != NULL && end > line && end[-1] != '\t' && end[-1] != ' ') {
         end--;
     }
@@ -214,7 +215,8 @@ static int do_stats(struct agent *a, const struct moat_ctl_ref *ref) {
         .memory_used = group_number(p, "memory.current", NULL),
         .cpu_ns = group_number(p, "cpu.stat", "usage_usec ") * NSEC_PER_USEC,
         .process_count = (uint32_t)group_pids(p, pids, PS_MAX),
-        .thread_count = (uint32_t)group_number(p, "pids.current", NULL)};
+        .thread_count = (uint32_t)group_number(p, "pids.current", NULL),
+        .pids_limit = p->pids_limit};
     agent_reply(a, ref->h.id, 0, "", 0, &s, sizeof(s));
     return 1;
 }
@@ -235,6 +237,16 @@ static int do_delete(struct agent *a, const struct moat_ctl_ref *ref) {
     }
     process_forget(a, p);
     return 0;
+}
+
+static int do_destroy(struct agent *a, const struct moat_ctl_ref *ref) {
+    struct process *p = process_find(a, ref->container, "");
+    if (p == NULL || p->pid <= 0) {
+        return do_delete(a, ref);
+    }
+    p->destroy = ref->h.id;
+    int e = group_write(p, "cgroup.kill", "1");
+    return e != 0 ? e : 1; /* the reply comes with the end */
 }
 
 static int do_create(struct agent *a, const void *payload, size_t size, uint32_t stream) {
@@ -285,6 +297,8 @@ static int do_request(struct agent *a, const struct moat_ctl_header *h, const vo
         return do_freeze(a, &ref, h->type == MOAT_CTL_PAUSE);
     case MOAT_CTL_DELETE:
         return do_delete(a, &ref);
+    case MOAT_CTL_DESTROY:
+        return do_destroy(a, &ref);
     case MOAT_CTL_SHUTDOWN:
         boot_off("asked to");
     default:

@@ -29,7 +29,8 @@ struct monitor_process {
     const struct isolation_target *target;
     const struct isolation_setup *setup;
     struct background link;
-    bool created; /* told: nobody listens any more */
+    sandbox_start_fn *start; /* what holds the container; NULL: a Sentry */
+    bool created;            /* told: nobody listens any more */
 };
 
 static int gone(int e, struct err *err) {
@@ -93,13 +94,14 @@ static void monitor_exited(void *arg, int wait_status) {
 static int run_sandbox(struct monitor_process *m, const struct container *c,
                        const struct isolation_setup *setup, int *out_wait_status, struct err *err) {
     static const int stdio[3] = {0, 1, 2};
-    bool pod = pod_id(c) != NULL;
+    bool pod = m->start == NULL && pod_id(c) != NULL;
     int e = pod ? pod_note_sandbox(m->target, err) : 0;
     int listen_fd = e == 0 ? client_listen(m->target->state_dir, err) : e;
     if (listen_fd < 0) {
         return listen_fd;
     }
-    const struct foreground run = {.cgroup = m->target->cgroup,
+    const struct foreground run = {.start = m->start,
+                                   .cgroup = m->target->cgroup,
                                    .stdio = stdio,
                                    .log_fd = setup->log_fd,
                                    .debug = setup->debug,
@@ -152,7 +154,7 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
     if (setup->console_socket >= 0) {
         (void)close(setup->console_socket); /* the master is sent */
     }
-    int found = e != 0 ? e : pod_find(m->target, &host_dir, host_id, &err);
+    int found = e != 0 ? e : m->start != NULL ? 0 : pod_find(m->target, &host_dir, host_id, &err);
     e = found < 0    ? found
         : found == 1 ? run_joined(m, c, setup, host_dir, host_id, &wait_status, &err)
                      : run_sandbox(m, c, setup, &wait_status, &err);
@@ -170,10 +172,15 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
 
 int sentry_create(const struct isolation_target *target, const struct isolation_setup *setup,
                   pid_t *out_pid, struct err *err) {
-    struct monitor_process m = {.target = target, .setup = setup};
-    const int keep[] = {target->state_dir, setup->log_fd, setup->console_socket};
     int e = fields_check(target->c, setup->warn, setup->arg, err);
-    e = e != 0 ? e : background_fork(keep, ARRAY_COUNT(keep), setup->preserve_fds, &m.link, err);
+    return e != 0 ? e : sandbox_create(target, setup, NULL, out_pid, err);
+}
+
+int sandbox_create(const struct isolation_target *target, const struct isolation_setup *setup,
+                   sandbox_start_fn *start, pid_t *out_pid, struct err *err) {
+    struct monitor_process m = {.target = target, .setup = setup, .start = start};
+    const int keep[] = {target->state_dir, setup->log_fd, setup->console_socket};
+    int e = background_fork(keep, ARRAY_COUNT(keep), setup->preserve_fds, &m.link, err);
     if (e != 0) {
         return e;
     }

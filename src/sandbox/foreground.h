@@ -10,8 +10,7 @@
 
 struct foreground {
     /* What holds the container; NULL: sandbox_start.  sandbox_kill ends it. */
-    int (*start)(const struct container *c, const struct sandbox_options *options,
-                 struct sandbox *out_sandbox, struct err *err);
+    sandbox_start_fn *start;
     const int *stdio; /* three descriptors; with a terminal the first is one, and raw meanwhile */
     int log_fd;       /* -1: no log of the sandbox */
     bool debug, log_json;

@@ -34,6 +34,9 @@ struct sandbox {
  */
 must_check int sandbox_start(const struct container *c, const struct sandbox_options *options,
                              struct sandbox *out_sandbox, struct err *err);
+/* The same for what stands in a Sentry's place. */
+typedef int sandbox_start_fn(const struct container *c, const struct sandbox_options *options,
+                             struct sandbox *out_sandbox, struct err *err);
 /* Ends both processes, whatever they do, and reaps them. */
 void sandbox_kill(struct sandbox *s);
 /* Opens a program of moat that lies beside the running one (or in ../libexec/moat): descriptor or

@@ -11,12 +11,17 @@
 
 #include "moat/control.h"
 #include "oci/isolation.h"
+#include "sandbox/sandbox.h"
 
 extern const struct isolation_ops g_isolation_sentry;
 
 /* The operations behind it, one file each: create.c, exec.c, requests.c. */
 must_check int sentry_create(const struct isolation_target *target,
                              const struct isolation_setup *setup, pid_t *out_pid, struct err *err);
+/* The same with something else than a Sentry behind the monitor, and no look at the fields. */
+must_check int sandbox_create(const struct isolation_target *target,
+                              const struct isolation_setup *setup, sandbox_start_fn *start,
+                              pid_t *out_pid, struct err *err);
 must_check int sentry_exec(const struct isolation_target *target, struct container_process *process,
                            const struct isolation_setup *setup, pid_t *out_pid, struct err *err);
 must_check int sentry_start(const struct isolation_target *target, struct err *err);

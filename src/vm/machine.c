@@ -37,7 +37,6 @@
 #define FILE_SERVER    "/usr/lib/qemu/virtiofsd"
 #define SHARE_PLACE    "/mnt"
 #define DEFAULT_MEMORY (1024u * MIB)
-#define GUEST_OVERHEAD (96u * MIB) /* of the guest's kernel, on top of what was asked for */
 #define MEASURE_NS     4000000ll
 
 struct machine {
@@ -119,6 +118,8 @@ static noreturn_fn void run_file_server(const struct machine *m, int listener) {
                                 "announce_submounts",
                                 "-o",
                                 "xattr",
+                                "-o",
+                                "modcaps=-mknod",
                                 "-o",
                                 "cache=auto",
                                 "--thread-pool-size=0",
@@ -266,19 +267,30 @@ static noreturn_fn void bridge_main(struct machine *m) {
 
 /* ---- the monitor ---- */
 
+static uint32_t choose_cpus(const struct machine *m) {
+    const struct cgroup_resources *r = &m->c->linux_.resources;
+    uint64_t online = (uint64_t)MAX(1L, sysconf(_SC_NPROCESSORS_ONLN));
+    uint64_t period = r->cpu.period.set && r->cpu.period.value > 0 ? r->cpu.period.value : 100000;
+    if (r->cpu.quota.set && r->cpu.quota.value > 0) {
+        uint64_t asked = ((uint64_t)r->cpu.quota.value + period - 1) / period;
+        return (uint32_t)MIN(MAX(asked, (uint64_t)1), online);
+    }
+    return m->config.kvm ? (uint32_t)online : 1; /* an emulated one more takes half a second */
+}
+
 static int choose_size(struct machine *m, struct err *err) {
-    const struct container *c = m->c;
+    const struct cgroup_resources *r = &m->c->linux_.resources;
     const char *why = "";
-    uint64_t asked = c->memory_limit;
-    m->config.memory = asked == 0 ? DEFAULT_MEMORY : ALIGN_UP(asked, MIB) + GUEST_OVERHEAD;
+    uint64_t asked = m->c->memory_limit;
+    if (asked == 0 && r->memory.limit.set && r->memory.limit.value > 0) {
+        asked = (uint64_t)r->memory.limit.value;
+    }
     if (asked > 1024 * GIB) {
         return err_set(err, -EINVAL, "isolation vm cannot have more than 1 TiB of memory");
     }
+    m->config.memory = asked == 0 ? DEFAULT_MEMORY : ALIGN_UP(asked, MIB) + MACHINE_GUEST_OVERHEAD;
     m->config.kvm = kvm_is_useful(&why);
-    m->config.cpus = 1;
-    if (m->config.kvm) {
-        m->config.cpus = (uint32_t)MAX(1L, sysconf(_SC_NPROCESSORS_ONLN));
-    }
+    m->config.cpus = choose_cpus(m);
     return 0;
 }
 

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Isolation `vm`: see vm.h.  Its monitors are the sandbox's; only what they start differs. */
+/*
+ * Isolation `vm`: see vm.h.  Its monitors and their requests are the sandbox's, as the agent speaks
+ * what a Sentry speaks; only what the monitor starts differs.
+ */
 #include "vm/vm.h"
 
 #include "sandbox/foreground.h"
+#include "sandbox/sentry.h"
 #include "vm/machine.h"
+
+#include <errno.h>
+
+/* Threads of the hypervisor and of the file server, monitors of the container and its execs. */
+#define HOST_PROCESSES 64
 
 static int vm_run(const struct container *c, const struct isolation_run *run, int *out_wait_status,
                   struct err *err) {
@@ -16,4 +25,61 @@ static int vm_run(const struct container *c, const struct isolation_run *run, in
     return foreground_run(c, &f, out_wait_status, err);
 }
 
-const struct isolation_ops g_isolation_vm = {.name = "vm", .run = vm_run};
+/* What a machine cannot do yet is an error where the container would not be what was asked for, and
+ * a warning where it is only less. */
+static int check_fields(const struct container *c, const struct isolation_setup *setup,
+                        struct err *err) {
+    const struct oci_linux *l = &c->linux_;
+    for (size_t i = 0; i < c->mount_count; i++) {
+        if (c->mounts[i].idmap) {
+            return err_set(
+                err, -EOPNOTSUPP,
+                "mounts[%zu]: isolation vm has no idmapped mounts: use --isolation native", i);
+        }
+    }
+    if (c->hooks[HOOK_CREATE_CONTAINER].count + c->hooks[HOOK_START_CONTAINER].count > 0) {
+        return err_set(err, -EOPNOTSUPP,
+                       "hooks.createContainer and hooks.startContainer cannot run in a virtual "
+                       "machine: use --isolation native");
+    }
+    if (l->namespaces[NS_NETWORK].path != NULL) {
+        setup->warn(setup->arg, "linux.namespaces: a container of isolation vm has no network "
+                                "device yet, only a loopback device");
+    }
+    return 0;
+}
+
+static int vm_create(const struct isolation_target *target, const struct isolation_setup *setup,
+                     pid_t *out_pid, struct err *err) {
+    int e = check_fields(target->c, setup, err);
+    return e != 0 ? e : sandbox_create(target, setup, machine_start, out_pid, err);
+}
+
+/* The container's own limits hold inside the machine; the host's are the wall around it. */
+static void vm_host_limits(struct cgroup_resources *r) {
+    if (r->pids.set && r->pids.value > 0) {
+        r->pids.value = HOST_PROCESSES;
+    }
+    if (r->memory.limit.set && r->memory.limit.value > 0 &&
+        ckd_add(&r->memory.limit.value, r->memory.limit.value, (int64_t)MACHINE_OVERHEAD)) {
+        r->memory.limit.value = -1;
+    }
+    if (r->memory.swap.set && r->memory.swap.value > 0 &&
+        ckd_add(&r->memory.swap.value, r->memory.swap.value, (int64_t)MACHINE_OVERHEAD)) {
+        r->memory.swap.value = -1;
+    }
+}
+
+const struct isolation_ops g_isolation_vm = {
+    .name = "vm",
+    .run = vm_run,
+    .create = vm_create,
+    .start = sentry_start,
+    .kill = sentry_kill,
+    .exec = sentry_exec,
+    .processes = sentry_processes,
+    .host_limits = vm_host_limits,
+    .update = sentry_update,
+    .stats = sentry_stats,
+    .destroy = sentry_destroy,
+};

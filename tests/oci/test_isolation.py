@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 
 import moat
 
@@ -69,6 +70,8 @@ class Isolation(unittest.TestCase):
         self.assert_native(self.run_bundle("moat-native"))
         self.assert_sentry(self.run_bundle("moat-sentry"))
         self.assert_refused(self.run_bundle("moat-vm+sentry"), "isolation 'vm+sentry' is not part of this build")
+        with unittest.mock.patch.dict(os.environ, {"MOAT_GUEST": "/nonexistent"}):
+            self.assert_refused(self.run_bundle("moat-vm"), "moat guest build")
 
     def test_option_comes_first(self):
         self.assert_sentry(self.run_bundle("moat-native", options=["--isolation", "sentry"]))

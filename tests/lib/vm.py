@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of isolation vm share: whether machines can run here, and a guest image of this build."""
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import moat
+
+KERNEL = moat.CACHE / "kernel"
+# An emulated machine takes two seconds of processor time to start, many more while others compile.
+TIMEOUT = 180
+USERS = 0x4d000000  # the first of the user ids that machines run as
+
+
+def set_up():
+    """For setUpModule: makes an image and names it in MOAT_GUEST."""
+    if os.geteuid() != 0:
+        raise unittest.SkipTest("isolation vm needs root")
+    for program in ("/usr/bin/qemu-system-x86_64", "/usr/lib/qemu/virtiofsd"):
+        if not os.path.exists(program):
+            raise unittest.SkipTest(f"{program} is not installed")
+    got = subprocess.run([moat.REPO / "tools/fetch-kernel.sh", KERNEL], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if got.returncode:
+        raise unittest.SkipTest("no kernel: " + got.stdout.strip())
+    os.environ["MOAT_GUEST"] = tempfile.mkdtemp(prefix="moat-images-")
+    built = moat.run(["guest", "--kernel", str(KERNEL / "vmlinuz"), "--modules", str(modules()), "build"])
+    assert built.returncode == 0, built.stderr
+
+
+def tear_down():
+    shutil.rmtree(os.environ.pop("MOAT_GUEST"))
+
+
+def modules():
+    return next((KERNEL / "lib/modules").iterdir())
+
+
+def status(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return {k: v.strip() for k, v in (line.split(":", 1) for line in text.splitlines() if ":" in line)}
+
+
+def processes(parent=None):
+    """Hypervisors and bridges that run now, as a set of process ids; below `parent` if given."""
+    found, above = set(), {}
+    for p in pathlib.Path("/proc").iterdir():
+        if p.name.isdigit():
+            try:
+                s = status(p.name)
+            except OSError:
+                continue
+            above[int(p.name)] = int(s["PPid"])
+            if int(s["Uid"].split()[0]) >= USERS and s["State"][0] != "Z":
+                found.add(int(p.name))
+    if parent is None:
+        return found
+
+    def below(pid):
+        while pid and pid != parent:
+            pid = above.get(pid, 0)
+        return pid == parent
+    return {p for p in found if below(p)}
