@@ -14,9 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SLOTS       (MOAT_AGENT_STREAMS / 3u)
-#define REQUESTS    128u
-#define HELLO_BYTES sizeof(struct moat_agent_hello)
+#define SLOTS    (MOAT_AGENT_STREAMS / 3u)
+#define REQUESTS 128u
 
 /* A process: its streams are 3 slot ... 3 slot + 2. */
 struct slot {
@@ -30,7 +29,10 @@ struct slot {
 struct bridge {
     struct mux mux;
     int control;
-    bool hello, failed;
+    bool hello, failed, reported;
+    const struct bridge_options *options;
+    uint64_t hello_ns, agent_ns; /* when the agent spoke first, and for how long it had run */
+    uint64_t boot_ns;            /* of the guest's kernel before it */
     uint32_t next_slot;
     struct slot slots[SLOTS];
     uint32_t requests[REQUESTS]; /* ids under way, for the news that no answer will come */
@@ -59,6 +61,29 @@ static void answer_failure(struct bridge *b, uint32_t id, int error, const char 
     r.error = error;
     (void)snprintf(r.message, sizeof(r.message), "%s", message); /* cut if need be */
     (void)send_monitor(b, &r, sizeof(r));                        /* the loop ends on a failure */
+}
+
+static uint64_t now_ns(void) {
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
+    return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* How long the start took; the guest's figures are its own words. */
+static void report_start(struct bridge *b) {
+    const struct bridge_options *o = b->options;
+    if (!b->reported && o->log >= 0) {
+        uint64_t now = now_ns();
+        dprintf(o->log,
+                "vm: started in %llu ms: %llu until the agent spoke (guest's kernel %llu, agent "
+                "%llu), then %llu for the container\n",
+                (unsigned long long)((now - o->start_ns) / NSEC_PER_MSEC),
+                (unsigned long long)((b->hello_ns - o->start_ns) / NSEC_PER_MSEC),
+                (unsigned long long)(b->boot_ns / NSEC_PER_MSEC),
+                (unsigned long long)(b->agent_ns / NSEC_PER_MSEC),
+                (unsigned long long)((now - b->hello_ns) / NSEC_PER_MSEC));
+    }
+    b->reported = true;
 }
 
 /* ---- from the monitor ---- */
@@ -168,6 +193,7 @@ static int take_reply(struct bridge *b, const void *record, size_t size) {
         struct slot *s = &b->slots[i];
         if (s->used && s->request == r.h.id && r.h.id != 0) {
             s->request = 0;
+            report_start(b);
             if (r.error != 0) {
                 close_slot(b, i);
             } else if (s->input >= 0 && mux_open(&b->mux, 3 * i, steal_fd(&s->input), false) != 0) {
@@ -206,6 +232,9 @@ static int take_frame(void *arg, const struct moat_agent_frame *f, const void *p
     if (f->kind == MOAT_AGENT_HELLO && f->size == sizeof(hello) && !b->hello) {
         memcpy(&hello, payload, sizeof(hello));
         b->hello = true;
+        b->hello_ns = now_ns();
+        b->boot_ns = hello.boot_ns;
+        b->agent_ns = hello.ready_ns - hello.boot_ns;
         return hello.version == MOAT_AGENT_VERSION ? 0 : -EPROTO;
     }
     if (f->kind != MOAT_AGENT_RECORD || !b->hello || f->size < sizeof(h)) {
@@ -255,24 +284,24 @@ static void tell_failure(struct bridge *b, const char *text) {
     }
 }
 
-void bridge_run(int control, int agent, uint32_t export_count,
-                void (*why)(void *arg, char *text, size_t size), void *arg) {
+void bridge_run(const struct bridge_options *o) {
     static struct pollfd polls[MUX_POLLS_MAX + 1];
     struct bridge *b = &g_bridge;
     char text[192] = "";
-    b->control = control;
-    (void)signal(SIGPIPE, SIG_IGN);          /* a reader that is gone shows as EPIPE */
-    (void)fcntl(agent, F_SETFL, O_NONBLOCK); /* our own socket: cannot fail */
-    if (mux_init(&b->mux, agent) != 0) {
+    b->control = o->control;
+    b->options = o;
+    (void)signal(SIGPIPE, SIG_IGN);             /* a reader that is gone shows as EPIPE */
+    (void)fcntl(o->agent, F_SETFL, O_NONBLOCK); /* our own socket: cannot fail */
+    if (mux_init(&b->mux, o->agent) != 0) {
         return;
     }
     b->mux.on_frame = take_frame;
     b->mux.arg = b;
-    send_welcome(b, export_count);
+    send_welcome(b, o->export_count);
     int e = 0;
     while (!b->failed && e == 0) {
         size_t count = mux_prepare(&b->mux, polls);
-        polls[count] = (struct pollfd){.fd = control, .events = POLLIN};
+        polls[count] = (struct pollfd){.fd = o->control, .events = POLLIN};
         if (poll(polls, count + 1, -1) < 0) {
             continue; /* EINTR */
         }
@@ -285,7 +314,7 @@ void bridge_run(int control, int agent, uint32_t export_count,
     if (e == -EPROTO) {
         (void)snprintf(text, sizeof(text), "the virtual machine broke the agent's protocol");
     } else if (e != 0) {
-        why(arg, text, sizeof(text));
+        o->why(text, sizeof(text));
     }
     if (e != 0) {
         tell_failure(b, text);

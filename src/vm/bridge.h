@@ -13,9 +13,16 @@
 
 #include "base/types.h"
 
-/* Serves until one of the two is gone.  `why` describes an early end of the machine, and is asked
- * when that is to be told.  Both descriptors are taken over. */
-void bridge_run(int control, int agent, uint32_t export_count,
-                void (*why)(void *arg, char *text, size_t size), void *arg);
+struct bridge_options {
+    int control, agent;    /* the two connections; taken over */
+    int log;               /* gets a line about the start, or -1 */
+    uint64_t start_ns;     /* when that began, by CLOCK_MONOTONIC */
+    uint32_t export_count; /* of the shared folder */
+    /* Describes an early end of the machine; asked when that is to be told. */
+    void (*why)(char *text, size_t size);
+};
+
+/* Serves until one of the two is gone. */
+void bridge_run(const struct bridge_options *options);
 
 #endif

@@ -68,6 +68,23 @@ static int read_all(int fd, char **out, size_t *out_size) {
     return n == st.st_size ? 0 : *out == NULL ? -ENOMEM : -EIO;
 }
 
+/*
+ * The image as a whole is known by its digest; the signature behind a module (the kernel's
+ * include/linux/module_signature.h) would only be checked at each start, by an emulated processor.
+ */
+static size_t without_signature(const char *data, size_t size) {
+    static const char magic[] = "~Module signature appended~\n";
+    const size_t tail =
+        sizeof(magic) - 1 + 12; /* and the struct before it, which ends with a length */
+    if (size < tail || memcmp(data + size - sizeof(magic) + 1, magic, sizeof(magic) - 1) != 0) {
+        return size;
+    }
+    const uint8_t *len = (const uint8_t *)data + size - sizeof(magic) + 1 - 4;
+    size_t signature =
+        (size_t)len[0] << 24 | (size_t)len[1] << 16 | (size_t)len[2] << 8 | (size_t)len[3];
+    return signature <= size - tail ? size - tail - signature : size;
+}
+
 /* Names of files have - or _, those in "depends" mostly _. */
 static bool same_module(const char *file, const char *name) {
     size_t len = strlen(name);
@@ -177,6 +194,7 @@ static int add_module(struct build *b, const char *name, unsigned int depth, str
         free(m.data);
         return e;
     }
+    m.size = without_signature(m.data, m.size);
     b->modules[b->count++] = m;
     return 0;
 }

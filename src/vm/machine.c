@@ -52,6 +52,7 @@ struct machine {
     uid_t user;
     uint64_t start_cycles;
     long long start_ns;
+    uint64_t started; /* the whole, by CLOCK_MONOTONIC */
 };
 
 /* ---- the cycle counter's rate, measured while other things are done ---- */
@@ -123,7 +124,6 @@ static noreturn_fn void run_file_server(const struct machine *m, int listener) {
                                 "-o",
                                 "cache=auto",
                                 "--thread-pool-size=0",
-                                m->options->debug ? "-d" : NULL,
                                 NULL};
     int e = set_stdio(m, &err);
     if (e == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
@@ -208,7 +208,7 @@ static int start_children(struct machine *m, struct err *err) {
 /* ---- the bridge ---- */
 
 /* Which of the children has ended, and how: the machine is over with either. */
-static void describe_end(void *arg, char *text, size_t size) {
+static void describe_end(char *text, size_t size) {
     int status = 0;
     struct timespec wait = {.tv_nsec = 50000000};
     pid_t pid = waitpid(-1, &status, WNOHANG);
@@ -251,17 +251,25 @@ static noreturn_fn void bridge_main(struct machine *m) {
     if (start_children(m, &err) != 0 || jail_bridge(m, &err) != 0) {
         report(m->status, &err);
     }
-    uint32_t exports = m->share.count;
-    int keep[] = {m->control[1], m->agent[0], m->status};
+    int keep[] = {m->control[1], m->agent[0], m->options->debug ? m->options->log_fd : -1};
     for (int i = 0; i < 3; i++) { /* to 3, 4, 5, by way of numbers that none of them has */
-        keep[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, 1000);
+        keep[i] = keep[i] >= 0 ? fcntl(keep[i], F_DUPFD_CLOEXEC, 1000) : -1;
     }
     for (int i = 0; i < 3; i++) {
-        (void)dup3(keep[i], 3 + i, O_CLOEXEC); /* a failed one shows at its first use */
+        if (keep[i] >= 0) {
+            (void)dup3(keep[i], 3 + i, O_CLOEXEC); /* a failed one shows at its first use */
+        } else {
+            (void)close(3 + i); /* whatever it was */
+        }
     }
-    (void)close_range(6, ~0u, 0);
-    (void)close(5); /* the status: all is well */
-    bridge_run(3, 4, exports, describe_end, NULL);
+    (void)close_range(6, ~0u, 0); /* the status pipe with it: all is well */
+    const struct bridge_options options = {.control = 3,
+                                           .agent = 4,
+                                           .log = keep[2] >= 0 ? 5 : -1,
+                                           .start_ns = m->started,
+                                           .export_count = m->share.count,
+                                           .why = describe_end};
+    bridge_run(&options);
     _exit(0);
 }
 
@@ -357,6 +365,9 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                         .agent = {-1, -1},
                         .user = jail_user()};
     *out = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1};
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
+    m.started = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
     rate_begin(&m);
     int e = open_all(&m, err);
     e = e != 0 ? e : start_bridge(&m, &out->sentry_pid, err);
