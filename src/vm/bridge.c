@@ -74,14 +74,17 @@ static void report_start(struct bridge *b) {
     const struct bridge_options *o = b->options;
     if (!b->reported && o->log >= 0) {
         uint64_t now = now_ns();
-        dprintf(o->log,
-                "vm: started in %llu ms: %llu until the agent spoke (guest's kernel %llu, agent "
-                "%llu), then %llu for the container\n",
-                (unsigned long long)((now - o->start_ns) / NSEC_PER_MSEC),
-                (unsigned long long)((b->hello_ns - o->start_ns) / NSEC_PER_MSEC),
-                (unsigned long long)(b->boot_ns / NSEC_PER_MSEC),
-                (unsigned long long)(b->agent_ns / NSEC_PER_MSEC),
-                (unsigned long long)((now - b->hello_ns) / NSEC_PER_MSEC));
+        char line[256];
+        int n = snprintf(
+            line, sizeof(line),
+            "vm: started in %llu ms: %llu until the agent spoke (guest's kernel %llu, agent "
+            "%llu), then %llu for the container\n",
+            (unsigned long long)((now - o->start_ns) / NSEC_PER_MSEC),
+            (unsigned long long)((b->hello_ns - o->start_ns) / NSEC_PER_MSEC),
+            (unsigned long long)(b->boot_ns / NSEC_PER_MSEC),
+            (unsigned long long)(b->agent_ns / NSEC_PER_MSEC),
+            (unsigned long long)((now - b->hello_ns) / NSEC_PER_MSEC));
+        (void)!write(o->log, line, (size_t)MIN(n, (int)sizeof(line) - 1)); /* a log that is full */
     }
     b->reported = true;
 }

@@ -9,8 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/audit.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <stddef.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,4 +139,34 @@ int jail_drop(uid_t user, gid_t group, struct err *err) {
     return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0
                ? 0
                : err_sys(err, -errno, "cannot bind a process to its parent");
+}
+
+/* What bridge_run and the C library below it need: moving bytes, waiting, memory, the end. */
+static const uint16_t g_bridge_calls[] = {
+    SYS_read,         SYS_write,           SYS_poll,   SYS_ppoll,     SYS_recvmsg,
+    SYS_sendmsg,      SYS_sendto,          SYS_close,  SYS_fcntl,     SYS_brk,
+    SYS_mmap,         SYS_munmap,          SYS_mremap, SYS_madvise,   SYS_clock_gettime,
+    SYS_nanosleep,    SYS_clock_nanosleep, SYS_wait4,  SYS_futex,     SYS_rt_sigaction,
+    SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit,   SYS_exit_group};
+
+int jail_bridge_calls(struct err *err) {
+    struct sock_filter code[ARRAY_COUNT(g_bridge_calls) + 6];
+    size_t n = 0;
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    for (size_t i = 0; i < ARRAY_COUNT(g_bridge_calls); i++) {
+        uint8_t to_allow = (uint8_t)(ARRAY_COUNT(g_bridge_calls) - i);
+        code[n++] =
+            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, g_bridge_calls[i], to_allow, 0);
+    }
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    const struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0
+               ? 0
+               : err_sys(err, -errno, "cannot filter the bridge's system calls");
 }

@@ -18,5 +18,7 @@ must_check int jail_hypervisor_root(int kernel, int initramfs, bool kvm, struct 
 must_check int jail_empty_root(struct err *err);
 /* Gives up every privilege and becomes `user`, in `group` as well unless it is 0. */
 must_check int jail_drop(uid_t user, gid_t group, struct err *err);
+/* The system calls that the bridge may make from here on; any other ends it. */
+must_check int jail_bridge_calls(struct err *err);
 
 #endif

@@ -251,18 +251,23 @@ static noreturn_fn void bridge_main(struct machine *m) {
     if (start_children(m, &err) != 0 || jail_bridge(m, &err) != 0) {
         report(m->status, &err);
     }
-    int keep[] = {m->control[1], m->agent[0], m->options->debug ? m->options->log_fd : -1};
-    for (int i = 0; i < 3; i++) { /* to 3, 4, 5, by way of numbers that none of them has */
+    int keep[] = {m->control[1], m->agent[0], m->options->debug ? m->options->log_fd : -1,
+                  m->status};
+    for (int i = 0; i < 4; i++) { /* to 3 ... 6, by way of numbers that none of them has */
         keep[i] = keep[i] >= 0 ? fcntl(keep[i], F_DUPFD_CLOEXEC, 1000) : -1;
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (keep[i] >= 0) {
             (void)dup3(keep[i], 3 + i, O_CLOEXEC); /* a failed one shows at its first use */
         } else {
             (void)close(3 + i); /* whatever it was */
         }
     }
-    (void)close_range(6, ~0u, 0); /* the status pipe with it: all is well */
+    (void)close_range(7, ~0u, 0);
+    if (jail_bridge_calls(&err) != 0) {
+        report(6, &err);
+    }
+    (void)close(6); /* the status: all is well */
     const struct bridge_options options = {.control = 3,
                                            .agent = 4,
                                            .log = keep[2] >= 0 ? 5 : -1,
