@@ -4,6 +4,7 @@
 
 #include "host/cgroup.h"
 #include "host/cleanup.h"
+#include "oci/settings.h"
 #include "sandbox/sandbox.h"
 #include "vm/hypervisor.h"
 #include "vm/image.h"
@@ -233,6 +234,24 @@ static void check_programs(struct check_list *list) {
         } else {
             (void)check_add(list, programs[i], CHECK_OK, "found");
         }
+    }
+}
+
+/* The administrator's file: it may leave an isolation out. */
+void checks_settings(struct check_list *list) {
+    struct settings s;
+    struct err err = {0};
+    enum isolation_kind kind;
+    const struct settings_request request = {.option = list->isolation};
+    if (settings_load(SETTINGS_PATH, &s, &err) != 0) {
+        check_mend(check_add(list, "settings", CHECK_MISSING, "%s", err.msg),
+                   "edit " SETTINGS_PATH " (docs/configuration.md)");
+    } else if (settings_choose(&s, &request, &kind, &err) != 0) {
+        check_mend(check_add(list, "settings", CHECK_MISSING, "%s", err.msg),
+                   "allow it there, if it is to be had (docs/configuration.md)");
+    } else if (s.path[0] != '\0') {
+        (void)check_add(list, "settings", CHECK_OK, "allowed by %s, whose default is %s", s.path,
+                        isolation_kind_name(s.isolation));
     }
 }
 

@@ -35,6 +35,8 @@ void check_mend(struct check *c, const char *format, ...) printf_like(2, 3);
 /* False when anything is missing. */
 bool check_usable(const struct check_list *list);
 
+/* What /etc/moat/moat.conf says about list->isolation, which is set. */
+void checks_settings(struct check_list *list);
 void checks_sentry(struct check_list *list);
 void checks_native(struct check_list *list);
 void checks_vm(struct check_list *list);

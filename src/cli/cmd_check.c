@@ -116,6 +116,7 @@ static int run_check(const struct cli_globals *globals, void *options, int argc,
     struct json_object *all = format == 1 ? json_object_new_array() : NULL;
     for (size_t i = 0; i < ARRAY_COUNT(fill); i++) {
         fill[i](&lists[i]);
+        checks_settings(&lists[i]);
         if (check_usable(&lists[i])) {
             try_run(&lists[i]);
         }

@@ -158,8 +158,8 @@ class Fields:
                 {"names": ["mkdir", "mkdirat", "no_such_call"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95},
                 {"names": ["setpriority"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]}]}
         code = ("import os\ntry:\n os.mkdir(\"/tmp/x\")\nexcept OSError as e:\n print(e.errno)\n"
-                "try:\n os.setpriority(os.PRIO_PROCESS, 0, 5)\nexcept OSError as e:\n print(e.errno)\n"
-                "os.setpriority(os.PRIO_PGRP, 0, 5)")
+                "try:\n os.setpriority(os.PRIO_PROCESS, 0, 19)\nexcept OSError as e:\n print(e.errno)\n"
+                "os.setpriority(os.PRIO_PGRP, 0, 19)")
         self.assertEqual(self.python(code, change), "95\n1")
 
     def test_personality(self):

@@ -39,7 +39,10 @@ class Isolation(unittest.TestCase):
         link = pathlib.Path(self.dir, program)
         if not link.exists():
             link.symlink_to(moat.MOAT)
-        command = [str(link), "--root", self.dir + "/state", "run", "--bundle", self.bundle, *options, "c"]
+        return self.with_conf(conf, str(link), "--root", self.dir + "/state", "run", "--bundle", self.bundle, *options, "c")
+
+    def with_conf(self, conf, *command):
+        """Runs a command that finds `conf` as /etc/moat/moat.conf."""
         if conf is not None:
             if not can_mount():
                 self.skipTest("needs root and mount namespaces, to put a moat.conf into /etc")
@@ -49,7 +52,7 @@ class Isolation(unittest.TestCase):
                 (etc / sub).mkdir(parents=True)
             (etc / "upper/moat/moat.conf").write_text(conf)
             script = f"mount -t overlay -o lowerdir=/etc,upperdir={etc}/upper,workdir={etc}/work none /etc && exec \"$@\""
-            command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
+            command = ("unshare", "--mount", "sh", "-c", script, "sh", *command)
         return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
 
     def assert_native(self, r):
@@ -96,6 +99,15 @@ class Isolation(unittest.TestCase):
             self.assert_refused(self.run_bundle("moat-native", conf=conf), "not allowed by /etc/moat/moat.conf")
             self.assert_refused(self.run_bundle(conf=conf + "annotation = any\n", annotations={"dev.moat.isolation": "native"}),
                                 "not allowed by /etc/moat/moat.conf")
+
+    def test_check_tells_of_the_file(self):
+        def settings(conf, isolation):
+            found = json.loads(self.with_conf(conf, moat.MOAT, "check", "--format", "json").stdout)
+            checks = next(c for c in found if c["isolation"] == isolation)["checks"]
+            return [(c["state"], c["detail"]) for c in checks if c["name"] == "settings"]
+        self.assertEqual(settings("lock = true\n", "sentry"), [("ok", "allowed by /etc/moat/moat.conf, whose default is sentry")])
+        self.assertEqual(settings("lock = true\n", "native")[0][0], "missing")
+        self.assertIn("/etc/moat/moat.conf:1: unknown key", settings("x = y\n", "sentry")[0][1])
 
     def test_annotations_of_others_are_named(self):
         r = self.run_bundle(annotations={"dev.gvisor.spec.mount.a.type": "tmpfs", "io.katacontainers.config.hypervisor.default_vcpus": "2",
