@@ -272,6 +272,23 @@ class Fields:
         self.assertEqual(json.loads(log.read_text())["id"], name)
         self.moat("delete", "--force", name)
 
+    def test_create_container_hook_mounts_nothing_on_the_host(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can mount")
+        name, at = self.name(), self.volume()
+        script = f"mount -t tmpfs hooks {at} && grep -q ' {at} ' /proc/self/mountinfo && echo x >{at}/inside"
+        self.config("sleep", "1000", change=lambda c: c.update(hooks={"createContainer": [self.hook(script)]}))
+        self.create(name)
+        self.assertNotIn(str(at), pathlib.Path("/proc/self/mountinfo").read_text())
+        self.assertEqual(os.listdir(at), [])
+        self.moat("delete", "--force", name)
+
+    def test_create_container_hook_that_fails(self):
+        self.config("sleep", "1000", change=lambda c: c.update(hooks={"createContainer": [self.hook("echo it says so; exit 3")]}))
+        self.assertNotEqual(self.create(self.name(), ok=False).returncode, 0)
+        self.assertIn("exit status 3", self.output())
+        self.assertIn("it says so", self.output())
+
 
 class SentryOnly(BundleTest):
     """What a sandbox says of fields that have no meaning in it."""
