@@ -3,6 +3,7 @@
  */
 #include "cli/cli.h"
 #include "cli/parse.h"
+#include "cli/service.h"
 #include "host/attend.h"
 #include "host/cleanup.h"
 #include "oci/config.h"
@@ -118,7 +119,12 @@ static int prepare(const struct cli_globals *globals, const struct runtime *rt,
                                      .preserve_fds = o->preserve_fds,
                                      .no_pivot = o->no_pivot,
                                      .no_new_keyring = o->no_new_keyring};
-    return c->id != NULL ? 0 : err_sys(err, -ENOMEM, "cannot describe the container");
+    if (c->id == NULL) {
+        return err_sys(err, -ENOMEM, "cannot describe the container");
+    }
+    e = service_listen_fds(&c->process, &how->preserve_fds, err);
+    e = e != 0 ? e : service_check_fds(how->preserve_fds, err);
+    return e != 0 ? e : service_notify(rt, strcmp(isolation->name, "native") == 0, c, err);
 }
 
 /* A terminal in the background needs somebody who takes its master. */

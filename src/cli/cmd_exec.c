@@ -2,6 +2,7 @@
 /* moat exec: one more process in a running container. */
 #include "cli/cli.h"
 #include "cli/parse.h"
+#include "cli/service.h"
 #include "host/cleanup.h"
 #include "oci/config.h"
 #include "oci/names.h"
@@ -205,7 +206,12 @@ static int exec_in(const struct runtime *rt, struct handle *h, struct container_
         p->rows = ws.ws_row;
         p->cols = ws.ws_col;
     }
-    int e = o->detach ? 0 : attend_begin(&attend, pump, err);
+    int e = service_listen_fds(p, &how.preserve_fds, err);
+    e = e != 0 ? e : service_check_fds(how.preserve_fds, err);
+    if (e != 0) {
+        return e;
+    }
+    e = o->detach ? 0 : attend_begin(&attend, pump, err);
     how.console_fd = attend.console[1];
     e = e != 0 ? e : lifecycle_exec(rt, h, p, &how, &pid, err);
     if (e == 0 && !o->detach) {

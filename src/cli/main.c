@@ -6,6 +6,7 @@
  * wrong usage.
  */
 #include "cli/cli.h"
+#include "cli/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,6 +113,11 @@ static int check_globals(struct cli_globals *globals, struct err *err) {
                         globals->log_format);
         globals->log_format = NULL;
         return e;
+    }
+    static const char *const rootless_words[] = {"auto", "true", "false", NULL};
+    if (globals->rootless != NULL &&
+        parse_choice(globals->rootless, "--rootless", rootless_words, err) < 0) {
+        return -EINVAL;
     }
     if (globals->root == NULL) {
         static char rootless[4096];

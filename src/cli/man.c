@@ -94,7 +94,8 @@ void cli_print_man(void) {
     printf(".TP\n\\fBXDG_RUNTIME_DIR\\fR\n");
     print_text("An ordinary user's state folder is moat in it.\n");
     printf(".TP\n\\fBNOTIFY_SOCKET\\fR, \\fBLISTEN_FDS\\fR\n");
-    print_text("Handed to the container, as systemd's services expect it.\n");
+    print_text("Passed on to the container by create and run, as a service manager sets them; the "
+               "notification socket under isolation native alone.\n");
     printf(".SH FILES\n.TP\n\\fI/run/moat\\fR\n");
     print_text("The state of containers, a folder each (--root names another place).\n");
     printf(".SH \"SEE ALSO\"\n\\fBrunc\\fR(8), \\fBcrun\\fR(1), \\fBnamespaces\\fR(7), "

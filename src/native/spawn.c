@@ -24,33 +24,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Descriptors that a service manager passed on: sd_listen_fds(3). */
-static int pass_listen_fds(struct spawn *s) {
-    const char *text = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
-    char entry[4096];
-    unsigned long n = text != NULL ? strtoul(text, NULL, 10) : 0;
-    s->setup.keep_fds = s->in.how->preserve_fds;
-    if (n == 0 || n > 1024) {
-        return 0;
-    }
-    s->setup.keep_fds += (uint32_t)n;
-    (void)snprintf(entry, sizeof(entry), "LISTEN_FDS=%lu", n); /* fits */
-    int e = strlist_set_env(&s->setup.env, entry);
-    e = e != 0 ? e : strlist_set_env(&s->setup.env, "LISTEN_PID=1");
-    if (e == 0 && names != NULL && strlen(names) < sizeof(entry) - 16) {
-        (void)snprintf(entry, sizeof(entry), "LISTEN_FDNAMES=%s", names); /* fits */
-        e = strlist_set_env(&s->setup.env, entry);
-    }
-    return e;
-}
-
 static int copy_env(struct spawn *s) {
     const struct strlist *env = &s->in.process->env;
     int e = 0;
     for (size_t i = 0; i < env->count && e == 0; i++) {
         e = strlist_add(&s->setup.env, env->items[i]);
     }
-    e = e != 0 ? e : pass_listen_fds(s);
+    s->setup.keep_fds = s->in.how->preserve_fds;
     if (e == 0 && s->setup.env.items == NULL) { /* execve wants a list, also an empty one */
         s->setup.env.items = calloc(1, sizeof(char *));
         e = s->setup.env.items != NULL ? 0 : -ENOMEM;

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -149,6 +150,36 @@ static int exit_file(int dir, int *out_wait_status) {
     return n > 0 && sscanf(text, "%d", out_wait_status) == 1 ? 0 : -ENOENT;
 }
 
+/* linux/pidfd.h since Linux 6.15: the status of a process that somebody else has reaped. */
+struct pidfd_info_v0 {
+    uint64_t mask, cgroup_id;
+    uint32_t ids[11];
+    int32_t exit_code;
+};
+#define PIDFD_GET_INFO_V0 _IOWR(0xFF, 11, struct pidfd_info_v0)
+#define PIDFD_INFO_EXIT   (UINT64_C(1) << 3)
+
+static int pidfd_status(int pidfd, int *out_wait_status) {
+    struct pidfd_info_v0 info = {.mask = PIDFD_INFO_EXIT};
+    if (pidfd < 0 || ioctl(pidfd, PIDFD_GET_INFO_V0, &info) != 0 ||
+        (info.mask & PIDFD_INFO_EXIT) == 0) {
+        return -ENOENT;
+    }
+    *out_wait_status = info.exit_code;
+    return 0;
+}
+
+/* The status of a process that has ended, from whoever still has it; its parent is about to reap
+ * it. */
+static int find_status(const struct handle *h, int pidfd, int *out_wait_status) {
+    struct pollfd p = {.fd = pidfd, .events = 0}; /* POLLHUP: it was reaped */
+    if (exit_file(h->dir, out_wait_status) == 0) {
+        return 0;
+    }
+    (void)poll(&p, 1, pidfd >= 0 ? 5000 : 0);
+    return pidfd_status(pidfd, out_wait_status);
+}
+
 int lifecycle_wait(const struct runtime *rt, const char *id, int *out_wait_status,
                    struct err *err) {
     static struct handle h;
@@ -159,8 +190,11 @@ int lifecycle_wait(const struct runtime *rt, const char *id, int *out_wait_statu
         struct pollfd p = {.fd = pidfd, .events = POLLIN};
         while (poll(&p, 1, -1) < 0 && errno == EINTR) {
         }
+    } else {
+        cleanup_fd_fn(&pidfd); /* another process, by now */
+        pidfd = -1;
     }
-    if (e == 0 && exit_file(h.dir, out_wait_status) != 0) {
+    if (e == 0 && find_status(&h, pidfd, out_wait_status) != 0) {
         e = err_set(err, -ESRCH,
                     "container %s has ended; only its parent process got its exit status", id);
     }
