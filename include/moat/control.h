@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define MOAT_CTL_MAGIC   0x4d434f54u
-#define MOAT_CTL_VERSION 2u
+#define MOAT_CTL_VERSION 3u
 #define MOAT_CTL_MSG_MAX (192u * 1024u)
 #define MOAT_CTL_FDS_MAX 8u
 
@@ -111,6 +111,18 @@ struct moat_ctl_rlimit {
 #define MOAT_SHARE_IPC 2u
 #define MOAT_SHARE_UTS 4u
 
+/* Limits of a container that it can see; those of `set` count.  Threads are counted by the Sentry,
+ * the others are kept by the host's control groups. */
+#define MOAT_LIMIT_PIDS   1u
+#define MOAT_LIMIT_MEMORY 2u
+#define MOAT_LIMIT_CPU    4u
+struct moat_ctl_limits {
+    uint32_t set; /* MOAT_LIMIT_* */
+    uint32_t pad;
+    uint64_t pids, memory;                /* threads, bytes; 0: none */
+    uint64_t cpu_quota_us, cpu_period_us; /* quota 0: none */
+};
+
 #define MOAT_SECCOMP_MAX 4096u /* instructions */
 #define MOAT_SECCOMP_LOG 1u    /* SECCOMP_FILTER_FLAG_LOG */
 
@@ -145,7 +157,7 @@ struct moat_ctl_create {
     uint32_t ioprio; /* IOPRIO_PRIO_VALUE */
     uint32_t personality;
     uint32_t pad;
-    uint64_t pids_limit; /* threads of the container, 0: none */
+    struct moat_ctl_limits limits;
 };
 
 struct moat_ctl_ref {
@@ -162,7 +174,7 @@ struct moat_ctl_signal {
 
 struct moat_ctl_update {
     struct moat_ctl_ref ref;
-    uint64_t pids_limit; /* as in CREATE */
+    struct moat_ctl_limits limits;
 };
 
 /* The connection that sends it owns the container: its end destroys what CREATE made. */

@@ -101,9 +101,9 @@ static int open_group(struct launch *l, struct err *err) {
     if (l->cgroup < 0) {
         return err_sys(err, -errno, "cannot open the control group %s", p->cgroup);
     }
-    if (p->is_init && l->c.fixed->pids_limit != 0) {
+    if (p->is_init && l->c.fixed->limits.pids != 0) {
         cleanup_fd int limit = openat(l->cgroup, "pids.max", O_WRONLY | O_CLOEXEC);
-        if (limit < 0 || dprintf(limit, "%llu", (unsigned long long)l->c.fixed->pids_limit) < 0) {
+        if (limit < 0 || dprintf(limit, "%llu", (unsigned long long)l->c.fixed->limits.pids) < 0) {
             return err_sys(err, -errno, "cannot limit the container's processes");
         }
     }
@@ -260,7 +260,7 @@ int process_create(struct agent *a, const void *record, size_t size, uint32_t st
     l.p->stream = stream;
     l.p->terminal = (l.c.fixed->flags & MOAT_PROC_TERMINAL) != 0;
     l.p->request = l.c.fixed->h.id;
-    l.p->pids_limit = l.c.fixed->pids_limit;
+    l.p->pids_limit = l.c.fixed->limits.pids;
     e = copy_ids(&l, err);
     if (e == 0 && l.init != NULL) {
         struct moat_ctl_header h;

@@ -124,9 +124,12 @@ static int do_update(struct agent *a, const void *payload, size_t size) {
     if (p == NULL) {
         return -ESRCH;
     }
-    p->pids_limit = msg.pids_limit;
-    if (msg.pids_limit != 0) {
-        (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)msg.pids_limit); /* fits */
+    if ((msg.limits.set & MOAT_LIMIT_PIDS) == 0) {
+        return 0; /* the others are the virtual machine's */
+    }
+    p->pids_limit = msg.limits.pids;
+    if (msg.limits.pids != 0) {
+        (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)msg.limits.pids); /* fits */
     }
     return group_write(p, "pids.max", text);
 }

@@ -161,6 +161,22 @@ static uint32_t build_devices(struct builder *b, const struct oci_linux *l) {
     return count;
 }
 
+static uint64_t positive(int64_t value) {
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+struct moat_ctl_limits ctlmsg_limits(const struct cgroup_resources *r) {
+    struct moat_ctl_limits l = {0};
+    l.set |= r->pids.set ? MOAT_LIMIT_PIDS : 0;
+    l.pids = positive(r->pids.value);
+    l.set |= r->memory.limit.set ? MOAT_LIMIT_MEMORY : 0;
+    l.memory = positive(r->memory.limit.value);
+    l.set |= r->cpu.quota.set ? MOAT_LIMIT_CPU : 0;
+    l.cpu_quota_us = positive(r->cpu.quota.value);
+    l.cpu_period_us = r->cpu.period.set ? r->cpu.period.value : 100000; /* the kernel's own */
+    return l;
+}
+
 /* What only CREATE has. */
 static void build_container(struct builder *b, struct moat_ctl_create *msg,
                             const struct ctlmsg_create *in) {
@@ -189,9 +205,7 @@ static void build_container(struct builder *b, struct moat_ctl_create *msg,
     }
     msg->share = builder_string(b, in->share);
     msg->share_flags = in->share != NULL ? in->share_flags : 0;
-    msg->pids_limit = l->resources.pids.set && l->resources.pids.value > 0
-                          ? (uint64_t)l->resources.pids.value
-                          : 0;
+    msg->limits = ctlmsg_limits(&l->resources);
     if (l->personality_set) {
         msg->flags |= MOAT_PROC_PERSONALITY;
         msg->personality = l->personality;

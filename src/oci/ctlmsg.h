@@ -21,6 +21,8 @@ struct ctlmsg_create {
 };
 must_check int ctlmsg_create(const struct ctlmsg_create *in, void **out_buf, size_t *out_len,
                              struct err *err);
+/* The limits that a container sees of these. */
+struct moat_ctl_limits ctlmsg_limits(const struct cgroup_resources *r);
 /* Is there such a device inside?  Others are left out of the record. */
 bool ctlmsg_device_known(const struct oci_device *d);
 

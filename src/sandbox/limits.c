@@ -40,10 +40,10 @@ int sentry_update(const struct isolation_target *target, const struct cgroup_res
     struct moat_ctl_reply reply;
     struct moat_ctl_update msg;
     memset(&msg, 0, sizeof(msg));
-    if (!resources->pids.set) {
+    msg.limits = ctlmsg_limits(resources);
+    if (msg.limits.set == 0) {
         return 0; /* the others are the control groups' */
     }
-    msg.pids_limit = resources->pids.value > 0 ? (uint64_t)resources->pids.value : 0;
     return sentry_request(target, &msg.ref, sizeof(msg), MOAT_CTL_UPDATE, &reply, sizeof(reply),
                           err);
 }

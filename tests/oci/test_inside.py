@@ -301,6 +301,25 @@ class SentryOnly(BundleTest):
         for text in ("/dev/sda", "apparmorProfile"):
             self.assertIn(text, r.stderr)
 
+    def test_limits_are_seen(self):
+        """What programs size themselves by: meminfo, sysconf, and the control group that is mounted."""
+        name = self.name()
+
+        def change(c):
+            c["linux"]["resources"] = {"memory": {"limit": 192 << 20}, "pids": {"limit": 55}, "cpu": {"quota": 150000, "period": 100000}}
+            c["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]})
+        self.config("sleep", "1000", change=change)
+        self.create(name)
+        self.moat("start", name)
+        show = "cd /sys/fs/cgroup; cat memory.max pids.max cpu.max; grep MemTotal /proc/meminfo; test $(cat pids.current) -ge 1; echo $?"
+        self.assertEqual(self.moat("exec", name, "sh", "-c", show).stdout.split(),
+                         [str(192 << 20), "55", "150000", "100000", "MemTotal:", str(192 << 10), "kB", "0"])
+        total = "import os; print(os.sysconf(\"SC_PHYS_PAGES\") * os.sysconf(\"SC_PAGE_SIZE\") >> 20)"
+        self.assertEqual(self.moat("exec", name, "python3", "-c", total).stdout, "192\n")
+        self.moat("update", "--memory", str(256 << 20), "--pids-limit", "66", name)
+        self.assertEqual(self.moat("exec", name, "sh", "-c", show).stdout.split()[:2], [str(256 << 20), "66"])
+        self.moat("delete", "--force", name)
+
     def test_socket_as_a_volume(self):
         import socket
         path = self.dir + "/sock"

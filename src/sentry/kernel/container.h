@@ -45,7 +45,9 @@ struct container {
     int32_t last_pid;       /* guarded by g_tasklist_lock */
     uint32_t process_count; /* processes not yet reaped; guarded by g_tasklist_lock */
     uint32_t thread_count;  /* members' threads not yet ended; guarded by g_tasklist_lock */
-    uint64_t pids_limit;    /* most threads of members, 0: no limit; atomic */
+    uint64_t pids_limit;    /* most threads of members, 0: no limit; atomic, as the next three */
+    uint64_t memory_limit;  /* bytes, 0: none; kept by the host, shown here */
+    uint64_t cpu_quota_us, cpu_period_us; /* likewise */
     struct process
         *init;         /* NULL before it starts and once it is reaped; guarded by g_tasklist_lock */
     bool init_dying;   /* no more forks; guarded by g_tasklist_lock */

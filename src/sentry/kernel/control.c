@@ -130,6 +130,19 @@ static void report_exits(void) {
 
 /* ---- CREATE, START, EXEC ---- */
 
+static void set_limits(struct container *c, const struct moat_ctl_limits *l) {
+    if ((l->set & MOAT_LIMIT_PIDS) != 0) {
+        atomic_store(&c->pids_limit, l->pids);
+    }
+    if ((l->set & MOAT_LIMIT_MEMORY) != 0) {
+        atomic_store(&c->memory_limit, l->memory);
+    }
+    if ((l->set & MOAT_LIMIT_CPU) != 0) {
+        atomic_store(&c->cpu_quota_us, l->cpu_quota_us);
+        atomic_store(&c->cpu_period_us, l->cpu_period_us);
+    }
+}
+
 /* Names, what it shares, limits and the seccomp program. */
 static int setup_container(struct container *c, const struct ctl_create *msg,
                            struct moat_ctl_reply *r) {
@@ -152,7 +165,7 @@ static int setup_container(struct container *c, const struct ctl_create *msg,
     if (domainname[0] != '\0') {
         (void)strlcpy(c->domainname, domainname, sizeof(c->domainname)); /* likewise */
     }
-    c->pids_limit = f->pids_limit;
+    set_limits(c, &f->limits);
     c->personality = (f->flags & MOAT_PROC_PERSONALITY) != 0 ? f->personality : 0;
     if (f->seccomp_count == 0) {
         return 0;
@@ -435,7 +448,7 @@ static int do_destroy(struct container *c, struct moat_ctl_reply *r) {
 }
 
 static int do_update(struct container *c, const struct moat_ctl_update *m) {
-    atomic_store(&c->pids_limit, m->pids_limit);
+    set_limits(c, &m->limits);
     return 0;
 }
 

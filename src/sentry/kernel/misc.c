@@ -3,6 +3,7 @@
  * Names and facts of the system: uname(2), sethostname(2), sysinfo(2), syslog(2), getrandom(2),
  * personality(2). Host facts never show: names are the container's, memory is the sandbox's.
  */
+#include "fs/proc/proc.h"
 #include "base/atomic.h"
 #include "base/string.h"
 #include "hal.h"
@@ -80,8 +81,7 @@ int64_t sys_setdomainname(struct task *t, const struct sysargs *args) {
 
 int64_t sys_sysinfo(struct task *t, const struct sysargs *args) {
     struct sysinfo info;
-    const struct hal_memory *mem = hal_memory();
-    uint64_t total = mem->limit_bytes != 0 ? mem->limit_bytes : frames_total() << PAGE_SHIFT;
+    uint64_t total = proc_memory_total();
     uint64_t used = frames_used() << PAGE_SHIFT;
     struct container *c = t->process->member;
     memset(&info, 0, sizeof(info));

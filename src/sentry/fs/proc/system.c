@@ -13,8 +13,11 @@
 
 uint64_t proc_memory_total(void) {
     const struct hal_memory *m = hal_memory();
-    uint64_t frames = frames_total() * PAGE_SIZE;
-    return m->limit_bytes != 0 && m->limit_bytes < frames ? m->limit_bytes : frames;
+    const struct container *c = current->process->member;
+    uint64_t total = frames_total() * PAGE_SIZE;
+    uint64_t limit = c != NULL ? atomic_load(&c->memory_limit) : 0;
+    total = m->limit_bytes != 0 ? MIN(total, m->limit_bytes) : total;
+    return limit != 0 ? MIN(total, limit) : total;
 }
 
 uint64_t proc_memory_free(void) {

@@ -8,7 +8,10 @@
 
 #include "base/fmt.h"
 #include "base/string.h"
+#include "hal.h"
+#include "kernel/container.h"
 #include "kernel/cpu.h"
+#include "mm/mm.h"
 
 #include <asm-generic/errno.h>
 #include <linux/magic.h>
@@ -221,8 +224,8 @@ static int sysfs_mount(const struct fs_type *type, const char *source, uint32_t 
 
 const struct fs_type g_sysfs_type = {.name = "sysfs", .flags = FS_NODEV, .mount = sysfs_mount};
 
-/* ---- two filesystems that are there to be mounted, and empty
- * ---------------------------------------------------- */
+/* ---- file systems that are there to be mounted
+ * ------------------------------------------------------------------- */
 
 static int show_cgroup_procs(struct seq *s, const struct proc_node *node) {
     struct process *p = process_next(1);
@@ -235,14 +238,69 @@ static int show_cgroup_procs(struct seq *s, const struct proc_node *node) {
     return 0;
 }
 
+/* ---- a control group as version 2 shows it (Documentation/admin-guide/cgroup-v2.rst of Linux)
+ * ---- What programs size themselves by: the limits are the container's, kept by the host. */
+
+enum { CGROUP_MEMORY_MAX, CGROUP_MEMORY_CURRENT, CGROUP_PIDS_MAX, CGROUP_PIDS_CURRENT };
+
+static void show_limit(struct seq *s, uint64_t limit) {
+    if (limit == 0) {
+        seq_printf(s, "max\n");
+    } else {
+        seq_printf(s, "%llu\n", (unsigned long long)limit);
+    }
+}
+
+static int show_cgroup_value(struct seq *s, const struct proc_node *node) {
+    const struct container *c = current->process->member;
+    switch (node->entry->value) {
+    case CGROUP_MEMORY_MAX: {
+        uint64_t limit = c != NULL ? atomic_load(&c->memory_limit) : 0;
+        show_limit(s, limit != 0 ? limit : hal_memory()->limit_bytes);
+        return 0;
+    }
+    case CGROUP_MEMORY_CURRENT:
+        seq_printf(s, "%llu\n", (unsigned long long)(frames_used() * PAGE_SIZE));
+        return 0;
+    case CGROUP_PIDS_MAX:
+        show_limit(s, c != NULL ? atomic_load(&c->pids_limit) : 0);
+        return 0;
+    default:
+        seq_printf(s, "%u\n", c != NULL ? c->thread_count : 0); /* racy at worst */
+        return 0;
+    }
+}
+
+static int show_cgroup_cpu(struct seq *s, const struct proc_node *node) {
+    const struct container *c = current->process->member;
+    uint64_t quota = c != NULL ? atomic_load(&c->cpu_quota_us) : 0;
+    uint64_t period = c != NULL ? atomic_load(&c->cpu_period_us) : 0;
+    period = period != 0 ? period : 100000;
+    if (quota == 0) {
+        seq_printf(s, "max %llu\n", (unsigned long long)period);
+    } else {
+        seq_printf(s, "%llu %llu\n", (unsigned long long)quota, (unsigned long long)period);
+    }
+    return 0;
+}
+
+#define CGROUP_VALUE(n, which)                                                                     \
+    { .name = (n), .mode = S_IFREG | 0444, .show = show_cgroup_value, .value = (which) }
+
 static const struct proc_entry g_cgroup[] = {
-    FIXED("cgroup.controllers", ""),
+    FIXED("cgroup.controllers", "cpu memory pids"),
     FIXED("cgroup.max.depth", "max"),
     FIXED("cgroup.max.descendants", "max"),
     {.name = "cgroup.procs", .mode = S_IFREG | 0444, .show = show_cgroup_procs},
     FIXED("cgroup.stat", "nr_descendants 0\nnr_dying_descendants 0"),
     FIXED("cgroup.subtree_control", ""),
     {.name = "cgroup.threads", .mode = S_IFREG | 0444, .show = show_cgroup_procs},
+    {.name = "cpu.max", .mode = S_IFREG | 0444, .show = show_cgroup_cpu},
+    CGROUP_VALUE("memory.current", CGROUP_MEMORY_CURRENT),
+    CGROUP_VALUE("memory.max", CGROUP_MEMORY_MAX),
+    FIXED("memory.swap.max", "0"),
+    CGROUP_VALUE("pids.current", CGROUP_PIDS_CURRENT),
+    CGROUP_VALUE("pids.max", CGROUP_PIDS_MAX),
     END,
 };
 static const struct proc_entry g_cgroup_root = DIR("", g_cgroup);
