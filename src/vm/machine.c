@@ -301,7 +301,8 @@ static int choose_size(struct machine *m, struct err *err) {
     if (asked > 1024 * GIB) {
         return err_set(err, -EINVAL, "isolation vm cannot have more than 1 TiB of memory");
     }
-    m->config.memory = asked == 0 ? DEFAULT_MEMORY : ALIGN_UP(asked, MIB) + MACHINE_GUEST_OVERHEAD;
+    m->config.memory =
+        asked == 0 ? DEFAULT_MEMORY : ALIGN_UP(asked, MIB) + machine_guest_overhead(asked);
     m->config.kvm = kvm_is_useful(&why);
     m->config.cpus = choose_cpus(m);
     return 0;

@@ -55,19 +55,23 @@ static int vm_create(const struct isolation_target *target, const struct isolati
     return e != 0 ? e : sandbox_create(target, setup, machine_start, out_pid, err);
 }
 
+static void add_overhead(struct cgroup_i64 *limit) {
+    if (!limit->set || limit->value <= 0) {
+        return;
+    }
+    uint64_t overhead = machine_guest_overhead((uint64_t)limit->value) + MACHINE_HOST_OVERHEAD;
+    if (ckd_add(&limit->value, limit->value, (int64_t)overhead)) {
+        limit->value = -1;
+    }
+}
+
 /* The container's own limits hold inside the machine; the host's are the wall around it. */
 static void vm_host_limits(struct cgroup_resources *r) {
     if (r->pids.set && r->pids.value > 0) {
         r->pids.value = HOST_PROCESSES;
     }
-    if (r->memory.limit.set && r->memory.limit.value > 0 &&
-        ckd_add(&r->memory.limit.value, r->memory.limit.value, (int64_t)MACHINE_OVERHEAD)) {
-        r->memory.limit.value = -1;
-    }
-    if (r->memory.swap.set && r->memory.swap.value > 0 &&
-        ckd_add(&r->memory.swap.value, r->memory.swap.value, (int64_t)MACHINE_OVERHEAD)) {
-        r->memory.swap.value = -1;
-    }
+    add_overhead(&r->memory.limit);
+    add_overhead(&r->memory.swap);
 }
 
 const struct isolation_ops g_isolation_vm = {
