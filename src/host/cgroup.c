@@ -185,11 +185,24 @@ static const char *hierarchy_name(const struct cg_hierarchy *h) {
     return h->v2 ? "cgroup v2" : h->names[0];
 }
 
+/* Hierarchies without a group, which get one warning together, and why the first has none. */
+struct missing {
+    char names[256];
+    struct err why;
+};
+
+static void miss(struct missing *m, const struct cg_hierarchy *h, const struct err *why) {
+    size_t used = strlen(m->names);
+    (void)snprintf(m->names + used, sizeof(m->names) - used, "%s%s", used > 0 ? ", " : "",
+                   hierarchy_name(h));                 /* a long list is cut */
+    (void)err_set(&m->why, why->code, "%s", why->msg); /* the first is kept */
+}
+
 static int make_one(const struct cg_hierarchy *h, const struct cgroup_options *options,
-                    const char *clean, struct cgroup *cg, struct err *err) {
+                    const char *clean, struct cgroup *cg, struct missing *missing,
+                    struct err *err) {
     struct err why = {0};
     char below[2048];
-    const struct cg_warn warn = {.warn = options->warn, .arg = options->arg};
     int e = cg_path_below(h, clean, below, sizeof(below), err);
     if (e != 0) {
         return e;
@@ -206,11 +219,7 @@ static int make_one(const struct cg_hierarchy *h, const struct cgroup_options *o
     }
     e = e != 0 ? e : cg_make_hierarchy(h, below, cg, false, &why);
     if (e != 0 && options->rootless && e != -EBUSY && e != -EINVAL) {
-        cg_warn(&warn,
-                "the container gets no control group of %s, so its limits, statistics and freezer "
-                "are missing: %s (delegate a group to the user to have them, as systemd does with "
-                "Delegate=yes)",
-                hierarchy_name(h), why.msg);
+        miss(missing, h, &why);
         return 0;
     }
     return e != 0 ? err_set(err, e, "%s", why.msg) : 0;
@@ -227,9 +236,18 @@ static int make_all(const struct cg_host *host, const struct cgroup_options *opt
     if (strcmp(path, "moat/") == 0) {
         (void)snprintf(path, sizeof(path), "moat/%.255s", options->id); /* fits */
     }
+    const struct cg_warn warn = {.warn = options->warn, .arg = options->arg};
+    struct missing missing = {.names = ""};
     int e = cg_path_clean(path, clean, sizeof(clean), err);
     for (size_t i = 0; i < host->count && e == 0; i++) {
-        e = make_one(&host->items[i], options, clean, cg, err);
+        e = make_one(&host->items[i], options, clean, cg, &missing, err);
+    }
+    if (e == 0 && missing.names[0] != '\0') {
+        cg_warn(&warn,
+                "the container gets no control group of %s, so its limits, statistics and freezer "
+                "are missing: %s (delegate a group to the user to have them, as systemd does with "
+                "Delegate=yes)",
+                missing.names, missing.why.msg);
     }
     return e;
 }
