@@ -62,7 +62,8 @@ extern const struct cli_command g_cmd_do, g_cmd_create, g_cmd_start, g_cmd_run, 
 extern const struct cli_command g_cmd_kill, g_cmd_delete, g_cmd_list, g_cmd_exec, g_cmd_ps;
 extern const struct cli_command g_cmd_pause, g_cmd_resume, g_cmd_update, g_cmd_events;
 extern const struct cli_command g_cmd_wait, g_cmd_spec, g_cmd_features, g_cmd_install, g_cmd_help;
-extern const struct cli_command g_cmd_completion, g_cmd_check, g_cmd_guest;
+extern const struct cli_command g_cmd_checkpoint, g_cmd_restore, g_cmd_completion, g_cmd_check,
+    g_cmd_guest;
 
 /* The table, in the order of help; ends with NULL. */
 extern const struct cli_command *const g_commands[];

@@ -50,6 +50,8 @@ const struct cli_command *const g_commands[] = {
     &g_cmd_resume,
     &g_cmd_update,
     &g_cmd_events,
+    &g_cmd_checkpoint,
+    &g_cmd_restore,
     &g_cmd_wait,
     &g_cmd_delete,
     &g_cmd_spec,

@@ -143,6 +143,22 @@ int lifecycle_delete(const struct runtime *rt, const char *id, bool force, struc
     return e;
 }
 
+int lifecycle_checkpoint(const struct runtime *rt, const char *id, const char *image_dir,
+                         const struct strlist *options, struct err *err) {
+    static struct handle h;
+    int e = handle_open(rt, id, HANDLE_LOCK | HANDLE_CONFIG, &h, err);
+    if (e == 0 && h.state.status != STATUS_RUNNING && h.state.status != STATUS_PAUSED) {
+        e = err_set(err, -ESRCH, "cannot checkpoint: container not running: %s", id);
+    } else if (e == 0 && h.ops->checkpoint == NULL) {
+        e = err_set(err, -EOPNOTSUPP,
+                    "cannot checkpoint container %s: isolation %s has no checkpoint; it runs on",
+                    id, h.ops->name);
+    }
+    e = e != 0 ? e : h.ops->checkpoint(&h.target, image_dir, options, err);
+    handle_close(&h);
+    return e;
+}
+
 static int exit_file(int dir, int *out_wait_status) {
     char text[32] = "";
     cleanup_fd int fd = openat(dir, "exit", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

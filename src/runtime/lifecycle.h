@@ -50,6 +50,10 @@ must_check int lifecycle_delete(const struct runtime *rt, const char *id, bool f
 must_check int lifecycle_wait(const struct runtime *rt, const char *id, int *out_wait_status,
                               struct err *err);
 
+/* Writes the state of a running container to a folder; options as CRIU spells them. */
+must_check int lifecycle_checkpoint(const struct runtime *rt, const char *id, const char *image_dir,
+                                    const struct strlist *options, struct err *err);
+
 struct lifecycle_exec {
     const char *id;
     const char *pid_file, *console_socket, *pidfd_socket; /* as in lifecycle_create */
