@@ -5,6 +5,7 @@
  */
 #include "host/cgroup_internal.h"
 
+#include "host/cgroup_systemd.h"
 #include "host/cleanup.h"
 
 #include <errno.h>
@@ -184,7 +185,8 @@ int cg_limits(const struct cgroup *cg, const struct cgroup_resources *r, bool de
 int cgroup_update_warn(const struct cgroup *cg, const struct cgroup_resources *resources,
                        void (*warn)(void *arg, const char *message), void *arg, struct err *err) {
     const struct cg_warn w = {.warn = warn, .arg = arg};
-    return cg_limits(cg, resources, false, &w, err);
+    int e = cg->systemd ? cg_systemd_update(cg, resources, err) : 0;
+    return e != 0 ? e : cg_limits(cg, resources, false, &w, err);
 }
 
 int cgroup_update(const struct cgroup *cg, const struct cgroup_resources *resources,
