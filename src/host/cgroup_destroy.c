@@ -21,6 +21,7 @@
 
 #define DESTROY_LIMIT_MS 10000
 #define WAIT_STEP_MS     50
+#define SCOPE_LIMIT_MS   500
 #define PIDFDS_MAX       64u
 
 static int remove_tree(int parent, const char *name, unsigned depth) {
@@ -129,12 +130,27 @@ static int kill_rest(const struct cgroup *cg, struct err *err) {
     return any && dir >= 0 ? cgroup_signal(cg, SIGKILL, err) : 0;
 }
 
+/* systemd ends a scope by itself when its last process is gone, and takes its folder away. */
+static bool scope_ended(const struct cgroup *cg) {
+    int64_t limit = cg_now_ms() + SCOPE_LIMIT_MS;
+    const struct timespec moment = {.tv_nsec = 2000000};
+    int i = cg_find_at(cg, cg->mode == CGROUP_V2 ? "" : "name=systemd");
+    for (;;) {
+        cleanup_fd int dir = i < 0 ? -ENOTSUP : cg_open(cg->at[i].dir);
+        if (dir == -ENOENT || cg_now_ms() >= limit) {
+            return dir == -ENOENT;
+        }
+        wait_gone(cg);
+        (void)nanosleep(&moment, NULL); /* looked at again anyway */
+    }
+}
+
 int cgroup_destroy(const struct cgroup *cg, struct err *err) {
     int64_t limit = cg_now_ms() + DESTROY_LIMIT_MS;
     const struct timespec moment = {.tv_nsec = 1000000};
     size_t failed = 0;
     int e = cg->systemd ? kill_rest(cg, err) : 0;
-    if (e == 0 && cg->systemd) {
+    if (e == 0 && cg->systemd && !scope_ended(cg)) {
         e = cg_systemd_stop(cg, err); /* removes what systemd made */
     }
     if (e != 0) {

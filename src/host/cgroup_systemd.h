@@ -8,6 +8,7 @@
 #define MOAT_HOST_CGROUP_SYSTEMD_H
 
 #include "host/cgroup_internal.h"
+#include "host/dbus.h"
 
 /* Starts the scope with `pid` in it, makes the groups that systemd does not, and fills *out. */
 must_check int cg_systemd_create(const struct cg_host *host, const struct cgroup_options *options,
@@ -18,5 +19,16 @@ must_check int cg_systemd_update(const struct cgroup *cg, const struct cgroup_re
                                  struct err *err);
 /* Ends the scope; 0 also when systemd knows it no more. */
 must_check int cg_systemd_stop(const struct cgroup *cg, struct err *err);
+
+/* ---- elements of an array of properties, a(sv) (cgroup_systemd_props.c) ---- */
+
+/* Begins one: the caller adds the value of that signature. */
+void scope_property(struct dbus_body *b, const char *name, const char *signature);
+void scope_property_text(struct dbus_body *b, const char *name, const char *value);
+void scope_property_bool(struct dbus_body *b, const char *name, bool value);
+void scope_put_limits(struct dbus_body *b, const struct cgroup_resources *r, bool v2);
+/* DevicePolicy and DeviceAllow, for v1 alone. */
+must_check int scope_put_devices(struct dbus_body *b, const struct cgroup_resources *r,
+                                 struct err *err);
 
 #endif

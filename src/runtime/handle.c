@@ -6,8 +6,10 @@
 #include "oci/config.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 static int find_isolation(const struct runtime *rt, struct handle *h, struct err *err) {
     for (const struct isolation_ops *const *i = rt->isolations; *i != NULL; i++) {
@@ -61,6 +63,12 @@ int handle_open(const struct runtime *rt, const char *id, uint32_t flags, struct
 }
 
 void handle_close(struct handle *h) {
+    if (h->scope_pid > 0) {
+        (void)kill(h->scope_pid, SIGKILL); /* our child: there until it is reaped */
+        while (waitpid(h->scope_pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        h->scope_pid = 0;
+    }
     cleanup_fd_fn(&h->dir);
     state_unlock(h->lock);
     state_free(&h->state);

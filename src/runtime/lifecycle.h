@@ -65,7 +65,8 @@ struct lifecycle_exec {
 /* ---- one container, opened by a command (handle.c) ---- */
 
 struct handle {
-    int dir, lock; /* lock -1: not held */
+    int dir, lock;   /* lock -1: not held */
+    pid_t scope_pid; /* > 0: a child that holds systemd's scope open during create */
     char path[4096];
     struct container_state state;
     struct container c;

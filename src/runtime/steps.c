@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -50,20 +51,18 @@ void lifecycle_poststop(const struct runtime *rt, const struct handle *h) {
 
 /* ---- control groups ---- */
 
-/* A process for systemd to make the scope with; it ends when `*out_hold` is closed. */
-static pid_t fork_placeholder(int *out_hold) {
-    int hold[2];
-    if (pipe2(hold, O_CLOEXEC) != 0) {
-        return -errno;
-    }
+/* A process for systemd to make the scope with: a scope without one ends at once, so it lives until
+ * the container's own is there (handle_close). */
+static pid_t fork_placeholder(void) {
+    pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        char byte;
-        (void)close(hold[1]); /* so that its end shows here */
-        _exit(read(hold[0], &byte, 1) == 0 ? 0 : 1);
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a valid signal: cannot fail */
+        while (getppid() == parent) {
+            (void)pause();
+        }
+        _exit(1);
     }
-    (void)close(hold[0]); /* the placeholder's */
-    *out_hold = hold[1];
     return pid >= 0 ? pid : -errno;
 }
 
@@ -84,16 +83,14 @@ int lifecycle_cgroup(const struct runtime *rt, struct handle *h, struct err *err
                                            .rootless = rt->rootless,
                                            .warn = rt->warn,
                                            .arg = rt->arg};
-    cleanup_fd int hold = -1;
-    pid_t pid = 0;
     if (rt->systemd_cgroup) {
-        pid = fork_placeholder(&hold);
-        if (pid < 0) {
-            return err_sys(err, pid, "cannot fork a process for systemd's scope");
+        h->scope_pid = fork_placeholder();
+        if (h->scope_pid < 0) {
+            return err_sys(err, h->scope_pid, "cannot fork a process for systemd's scope");
         }
     }
     const struct cgroup_resources limits = lifecycle_host_limits(h, &l->resources);
-    int e = cgroup_create(&options, &limits, pid, &h->state.cgroup, err);
+    int e = cgroup_create(&options, &limits, h->scope_pid, &h->state.cgroup, err);
     e = e != 0 ? e : state_save(h->dir, &h->state, err);
     return e;
 }
