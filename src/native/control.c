@@ -68,7 +68,8 @@ static int exec_process(struct spawn *s, const struct isolation_target *target, 
         s->in.helper = true;
         s->join_early = CLONE_NEWPID;
     }
-    int e = spawn_begin(s, err);
+    int e = spawn_check_room(s->in.cgroup, err);
+    e = e != 0 ? e : spawn_begin(s, err);
     e = e != 0 ? e : plan_exec(&s->in, &s->plan, err);
     if (e == 0 && (all & CLONE_NEWPID) != 0 && root) {
         /* For the children of this process alone: pid_namespaces(7). */

@@ -10,14 +10,18 @@ struct spawn {
     struct plan_input in;
     struct setup_plan plan;
     struct seccomp_program seccomp;
-    struct setup setup;  /* of the process */
-    int sync[2];         /* the runtime's end, the process's end */
-    uint64_t namespaces; /* CLONE_NEW* that the process is cloned with */
-    uint64_t join_early; /* exec: CLONE_NEWPID, which only children enter */
-    pid_t pid;           /* as the caller sees it */
-    bool listener_due;   /* the filter's listener is to be fetched and handed on */
+    struct setup setup;       /* of the process */
+    int sync[2];              /* the runtime's end, the process's end */
+    uint64_t namespaces;      /* CLONE_NEW* that the process is cloned with */
+    uint64_t join_early;      /* exec: CLONE_NEWPID, which only children enter */
+    struct cgroup own_groups; /* of cgroup v1: the process enters them by itself */
+    bool groups_filled;       /* nothing is left to the parent */
+    pid_t pid;                /* as the caller sees it */
+    bool listener_due;        /* the filter's listener is to be fetched and handed on */
 };
 
+/* Not as many processes as there may be, one more included: -EAGAIN with *err. */
+must_check int spawn_check_room(const struct cgroup *cg, struct err *err);
 /* In the parent, before anything is made: protects the binary, opens proc, compiles the filter.
  * `s` must be zeroed; spawn_end frees it, also after an error. */
 must_check int spawn_begin(struct spawn *s, struct err *err);

@@ -366,6 +366,9 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
                      .fresh = namespaces_new(&in->c->linux_)};
     p.e = check_container(in, err);
     add_label_open(&p);
+    if (in->own_groups != NULL) {
+        add(&p, SETUP_GROUPS, NULL, in->own_groups, 0);
+    }
     bool user = (p.all & CLONE_NEWUSER) != 0;
     if (user) {
         add_root(&p);
@@ -377,7 +380,9 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
     if (in->c->overlay == OVERLAY_MEMORY) {
         add(&p, SETUP_ROOT_OVERLAY, in->c->rootfs, NULL, 0);
     }
-    add(&p, SETUP_AWAIT, "to fill the control groups", NULL, STAGE_GROUPS);
+    if (in->own_groups == NULL) {
+        add(&p, SETUP_AWAIT, "to fill the control groups", NULL, STAGE_GROUPS);
+    }
     if ((p.fresh & CLONE_NEWCGROUP) != 0) {
         add(&p, SETUP_UNSHARE, "of type cgroup", NULL, CLONE_NEWCGROUP);
     }
@@ -388,6 +393,9 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
         add(&p, SETUP_CONSOLE, NULL, NULL, 1);
     }
     if (plan_has_runtime_hooks(in->c)) {
+        if (in->own_groups != NULL) {
+            add(&p, SETUP_AWAIT, "to set what it alone can", NULL, STAGE_GROUPS);
+        }
         add(&p, SETUP_RUNTIME_HOOKS, NULL, NULL, STAGE_HOOKS);
     }
     add_hooks(&p, HOOK_CREATE_CONTAINER, "createContainer", false);
@@ -396,6 +404,9 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
     add(&p, in->how->no_pivot ? SETUP_CHROOT : SETUP_PIVOT, NULL, NULL, 0);
     if (in->c->linux_.rootfs_propagation != 0) {
         add(&p, SETUP_ROOT_PROPAGATION, NULL, NULL, in->c->linux_.rootfs_propagation);
+    }
+    if (in->own_groups != NULL && !plan_has_runtime_hooks(in->c)) {
+        add(&p, SETUP_AWAIT, "to set what it alone can", NULL, STAGE_GROUPS);
     }
     add_limits(&p);
     add(&p, SETUP_FIND_PROGRAM, NULL, NULL, 0);
@@ -411,7 +422,11 @@ int plan_exec(const struct plan_input *in, struct setup_plan *out, struct err *e
     struct plan p = {.in = in, .out = out, .err = err, .all = namespaces_of(&in->c->linux_)};
     p.e = check_process(in, err);
     add_label_open(&p);
-    add(&p, SETUP_AWAIT, "to fill the control groups", NULL, STAGE_GROUPS);
+    if (in->own_groups != NULL) {
+        add(&p, SETUP_GROUPS, NULL, in->own_groups, 0);
+    } else {
+        add(&p, SETUP_AWAIT, "to fill the control groups", NULL, STAGE_GROUPS);
+    }
     if (in->process->cpu_affinity.initial != NULL) {
         add(&p, SETUP_AFFINITY, in->process->cpu_affinity.initial, NULL, 0);
     }
@@ -431,6 +446,9 @@ int plan_exec(const struct plan_input *in, struct setup_plan *out, struct err *e
     }
     if (in->process->terminal) {
         add(&p, SETUP_CONSOLE, NULL, NULL, 0);
+    }
+    if (in->own_groups != NULL) {
+        add(&p, SETUP_AWAIT, "to set what it alone can", NULL, STAGE_GROUPS);
     }
     add_limits(&p);
     add(&p, SETUP_FIND_PROGRAM, NULL, NULL, 0);

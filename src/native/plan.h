@@ -11,6 +11,7 @@ struct plan_input {
     const struct container_process *process;
     const struct isolation_setup *how;
     const struct cgroup *cgroup;
+    const struct cgroup *own_groups; /* those that the process enters by itself, or NULL */
     const struct procfs *proc;
     bool helper;         /* namespaces with a path are joined by a helper process */
     bool early;          /* the program runs without waiting for start */

@@ -43,18 +43,16 @@ static bool read_number(int dir, const char *name, unsigned long *out) {
     return end != text;
 }
 
-/*
- * The limit on processes is looked at by fork alone, not when one is moved into a group (cgroup v1
- * pids.txt): what was moved in past it is taken back.
- */
-static int check_process_limit(const struct cgroup *cg, struct err *err) {
-    for (size_t i = 0; i < cg->count; i++) {
+/* The limit on processes is looked at by fork alone, not when one moves into a group (cgroup v1
+ * pids.txt). */
+int spawn_check_room(const struct cgroup *cg, struct err *err) {
+    for (size_t i = 0; cg != NULL && i < cg->count; i++) {
         unsigned long now, limit;
         bool counts = strcmp(cg->at[i].name, "pids") == 0 || cg->at[i].name[0] == '\0';
         cleanup_fd int dir =
             counts ? open(cg->at[i].dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
         if (dir >= 0 && read_number(dir, "pids.max", &limit) &&
-            read_number(dir, "pids.current", &now) && now > limit) {
+            read_number(dir, "pids.current", &now) && now >= limit) {
             return err_set(err, -EAGAIN,
                            "the container has as many processes as it may (linux.resources.pids "
                            "limit %lu)",
@@ -66,11 +64,9 @@ static int check_process_limit(const struct cgroup *cg, struct err *err) {
 
 static int fill_groups(struct spawn *s, struct err *err) {
     const struct cgroup *cg = s->in.cgroup;
-    if (cg == NULL || cg->mode == CGROUP_NONE || cg->count == 0) {
-        return 0;
-    }
-    int e = cgroup_enter(cg, s->pid, err);
-    return e != 0 || s->in.target_pidfd < 0 ? e : check_process_limit(cg, err);
+    return s->groups_filled || cg == NULL || cg->mode == CGROUP_NONE || cg->count == 0
+               ? 0
+               : cgroup_enter(cg, s->pid, err);
 }
 
 /* Written from here: lowering it needs rights over the host that the process may not have. */

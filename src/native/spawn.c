@@ -13,6 +13,7 @@
 #include "native/sync.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,6 +39,37 @@ static int copy_env(struct spawn *s) {
     return e;
 }
 
+/* cgroup v1 is entered by the process itself, v2 by being cloned into it; with systemd, and for an
+ * ordinary user, who may not be let into all of them, the parent does it and knows how. */
+static void choose_groups(struct spawn *s) {
+    const struct cgroup *cg = s->in.cgroup;
+    bool mixed = cg != NULL && (cg->mode == CGROUP_V1 || cg->mode == CGROUP_HYBRID);
+    if (!mixed || cg->systemd || cg->rootless || geteuid() != 0 || s->in.helper) {
+        return;
+    }
+    s->own_groups = *cg;
+    s->own_groups.count = 0;
+    for (size_t i = 0; i < cg->count; i++) {
+        if (cg->at[i].name[0] != '\0') {
+            s->own_groups.at[s->own_groups.count++] = cg->at[i];
+        }
+    }
+    s->in.own_groups = &s->own_groups;
+}
+
+/* The folder of cgroup v2 for CLONE_INTO_CGROUP; *out_needed when there is one. */
+static int open_group(const struct spawn *s, bool *out_needed) {
+    const struct cgroup *cg = s->in.cgroup;
+    *out_needed = false;
+    for (size_t i = 0; cg != NULL && !s->in.helper && i < cg->count; i++) {
+        if (cg->at[i].name[0] == '\0') {
+            *out_needed = true;
+            return open(cg->at[i].dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        }
+    }
+    return -1;
+}
+
 int spawn_begin(struct spawn *s, struct err *err) {
     s->sync[0] = s->sync[1] = -1;
     s->setup.sync = s->setup.start_listen = s->setup.report = s->setup.root = -1;
@@ -55,6 +87,7 @@ int spawn_begin(struct spawn *s, struct err *err) {
     }
     e = procfs_open(&s->setup.proc, err);
     s->in.proc = &s->setup.proc;
+    choose_groups(s);
     if (e == 0 && copy_env(s) != 0) {
         e = err_sys(err, -ENOMEM, "process.env");
     }
@@ -190,17 +223,17 @@ static int await_helper(struct spawn *s, pid_t helper, struct err *err) {
 }
 
 int spawn_clone(struct spawn *s, struct err *err) {
-    struct err ignored = {0};
-    bool helper = s->in.helper;
-    cleanup_fd int group = !helper && s->in.cgroup != NULL && s->in.cgroup->mode == CGROUP_V2
-                               ? cgroup_open(s->in.cgroup, &ignored)
-                               : -1;
+    bool helper = s->in.helper, unified;
+    cleanup_fd int group = open_group(s, &unified);
     /* Nobody inside may look into it before its own program runs; ptrace(2), PTRACE_MODE_READ.  An
      * ordinary user's mappings need it dumpable, and come before anything hostile is near. */
     if ((geteuid() == 0 || s->in.target_pidfd >= 0) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         return err_sys(err, -errno, "cannot become undumpable");
     }
     pid_t pid = namespaces_clone(helper ? 0 : s->namespaces, 0, group);
+    bool inside = !unified || (pid >= 0 && group >= 0);
+    s->groups_filled =
+        inside && (s->in.own_groups != NULL || (unified && s->in.cgroup->count == 1));
     if (pid < 0 && group >= 0) { /* a group that may not be cloned into is entered afterwards */
         pid = namespaces_clone(s->namespaces, 0, -1);
     }
