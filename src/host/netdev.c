@@ -61,12 +61,12 @@ static int open_netlink(void) {
 
 /* One request that is answered by an acknowledgement. */
 static int ask(int fd, struct request *r) {
-    char buf[4096];
+    _Alignas(8) char buf[4096];
     if (send(fd, r, r->h.nlmsg_len, 0) < 0) {
         return -errno;
     }
     ssize_t n = recv(fd, buf, sizeof(buf), 0);
-    const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
+    struct nlmsghdr *h = (struct nlmsghdr *)buf;
     if (n < (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) || h->nlmsg_type != NLMSG_ERROR) {
         return n < 0 ? -errno : -EPROTO;
     }
@@ -75,7 +75,7 @@ static int ask(int fd, struct request *r) {
 
 /* ---- addresses ---- */
 
-static void keep_bytes(const struct rtattr *a, uint8_t *out, size_t max, uint8_t *out_len) {
+static void keep_bytes(struct rtattr *a, uint8_t *out, size_t max, uint8_t *out_len) {
     size_t len = RTA_PAYLOAD(a);
     if (len <= max) {
         memcpy(out, RTA_DATA(a), len);
@@ -84,13 +84,13 @@ static void keep_bytes(const struct rtattr *a, uint8_t *out, size_t max, uint8_t
 }
 
 /* Permanent addresses of global scope: the kernel makes the others by itself. */
-static void keep_address(const struct nlmsghdr *h, unsigned index, struct addresses *out) {
-    const struct ifaddrmsg *m = NLMSG_DATA(h);
+static void keep_address(struct nlmsghdr *h, unsigned index, struct addresses *out) {
+    struct ifaddrmsg *m = NLMSG_DATA(h);
     uint32_t flags = m->ifa_flags;
     struct address one = {
         .family = m->ifa_family, .prefix_len = m->ifa_prefixlen, .scope = m->ifa_scope};
     int left = (int)IFA_PAYLOAD(h);
-    for (const struct rtattr *a = IFA_RTA(m); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+    for (struct rtattr *a = IFA_RTA(m); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
         if (a->rta_type == IFA_LOCAL) {
             keep_bytes(a, one.local, sizeof(one.local), &one.local_len);
         } else if (a->rta_type == IFA_ADDRESS) {
@@ -124,7 +124,7 @@ static int list_addresses(int fd, unsigned index, struct addresses *out) {
         if (n < 0) {
             return -errno;
         }
-        for (const struct nlmsghdr *h = (const struct nlmsghdr *)buf; NLMSG_OK(h, left);
+        for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left);
              h = NLMSG_NEXT(h, left)) {
             if (h->nlmsg_type == NLMSG_DONE) {
                 return 0;
