@@ -89,6 +89,14 @@ class EngineTest(unittest.TestCase):
         self.sweep()
         return result
 
+    def needs_mounted_hierarchies(self):
+        """containerd's shim reads no control group at all where one of the hierarchies of cgroup v1 is mounted nowhere."""
+        mounted = pathlib.Path("/proc/self/mounts").read_text()
+        for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+            names = line.split(":")[1]
+            if names and f",{names.split(',')[0]}" not in mounted:
+                self.skipTest(f"this host's hierarchy {names} is in use but mounted nowhere")
+
     def check_limit(self, got, wanted, file):
         """The sentry's own threads have room in the pids controller beside those of the container, which it counts itself."""
         if file == "pids.max" and self.isolation == "sentry":

@@ -131,6 +131,7 @@ class Containerd(engine.EngineTest):
         self.assertIn("137", self.ctr("task", "rm", "test").stderr)
 
     def test_pause_and_metrics(self):
+        self.needs_mounted_hierarchies()
         log = self.background("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
         box.wait_for("it runs", lambda: "3\n" in log.read_text())
         self.ctr("task", "pause", "test")

@@ -134,6 +134,7 @@ class DockerLife(dockerd.DockerTest):
         box.wait_for("unhealthy", health("unhealthy"))
 
     def test_stats(self):
+        self.needs_mounted_hierarchies()
         self.background("sh", "-c", "while :; do :; done")
         first = self.api("/containers/test/stats?stream=0&one-shot=1")
         later = box.wait_for("the processor time grows", lambda: (s := self.api("/containers/test/stats?stream=0&one-shot=1"))["cpu_stats"]["cpu_usage"]

@@ -108,6 +108,7 @@ class DockerRun(dockerd.DockerTest):
         self.assertIn("can't fork", r.stderr)
 
     def test_out_of_memory(self):
+        self.needs_mounted_hierarchies()
         r = self.docker("run", "--name", "oom", "-m", "48m", "--memory-swap", "48m", IMAGE, "sh", "-c", "tail /dev/zero", ok=False)
         self.assertEqual(r.returncode, 137, r.stderr)
         self.assertTrue(self.state("oom")["OOMKilled"])
