@@ -51,9 +51,12 @@ class Isolation(unittest.TestCase):
             for sub in ("upper/moat", "work"):
                 (etc / sub).mkdir(parents=True)
             (etc / "upper/moat/moat.conf").write_text(conf)
-            script = f"mount -t overlay -o lowerdir=/etc,upperdir={etc}/upper,workdir={etc}/work none /etc && exec \"$@\""
+            script = f"mount -t overlay -o lowerdir=/etc,upperdir={etc}/upper,workdir={etc}/work none /etc || exit 77; exec \"$@\""
             command = ("unshare", "--mount", "sh", "-c", script, "sh", *command)
-        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        r = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        if conf is not None and r.returncode == 77:
+            self.skipTest("no overlay over /etc can be mounted here: " + r.stderr)
+        return r
 
     def assert_native(self, r):
         self.assertEqual((r.returncode, r.stdout), (0, HOST), r.stderr)
