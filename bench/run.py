@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures moat beside the host and its peers, interleaved in one run, and prints a table of medians.
 
-  bench/run.py [--build DIR] [--rounds N] [--only micro,start,memory,programs] [--peers runc,crun,runsc]
+  bench/run.py [--build DIR] [--rounds N] [--only micro,start,lifecycle,memory,programs] [--peers runc,crun,runsc]
 
 Times on shared machines are noisy: compare columns of one run, never numbers of two.
 """
@@ -19,6 +19,8 @@ import time
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO / "tests" / "lib"))
+
+import lifecycle
 
 # Label -> (command, whether it prints its own time in microseconds as its last word).
 PROGRAMS = {
@@ -93,7 +95,7 @@ def interleaved(runtimes, rounds, measure):
 
 
 def table(title, runtimes, rows, unit):
-    names = [r.name for r in runtimes]
+    names = [r if isinstance(r, str) else r.name for r in runtimes]
     print(f"\n### {title} ({unit})\n\n| | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
     for label, values in rows.items():
         cells = ["-" if values.get(n) is None else f"{values[n]:.2f}" for n in names]
@@ -194,7 +196,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=str(REPO / "build"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="micro,start,memory,programs")
+    parser.add_argument("--only", default="micro,start,lifecycle,memory,programs")
     parser.add_argument("--root", default="full", help="root file system: small or full")
     parser.add_argument("--peers", default=",".join(p for p in ("runc", "runsc") if shutil.which(p)))
     args = parser.parse_args()
@@ -208,6 +210,7 @@ def main():
     print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs; medians of {args.rounds} interleaved rounds")
     for what in args.only.split(","):
         {"micro": lambda: micro(runtimes, args.rounds), "start": lambda: start(runtimes, args.rounds),
+         "lifecycle": lambda: lifecycle.lifecycle(moat.MOAT, rootfs, args.rounds * 5, table),
          "memory": lambda: memory(runtimes, moat.MOAT), "programs": lambda: programs(runtimes, args.rounds)}[what]()
     for r in runtimes:
         if r.bundle:
