@@ -35,7 +35,7 @@ static int stop_all(struct handle *h, struct err *err) {
     if (e == 0) {
         return 0;
     }
-    if (e == -ENOTSUP && own == 0) {
+    if (e == -ENOTSUP && own == 0 && h->state.status == STATUS_RUNNING) {
         h->state.status = STATUS_PAUSED;
         return state_save(h->dir, &h->state, err);
     }
