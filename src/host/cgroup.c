@@ -225,7 +225,22 @@ static int make_one(const struct cg_hierarchy *h, const struct cgroup_options *o
     return e != 0 ? err_set(err, e, "%s", why.msg) : 0;
 }
 
-static int make_all(const struct cg_host *host, const struct cgroup_options *options,
+/* Does the container ask for more than the rules for devices that every engine writes? */
+static bool asks_for_limits(const struct cgroup_resources *r) {
+    const struct cgroup_i64 *amounts[] = {&r->memory.limit, &r->memory.reservation,
+                                          &r->memory.swap,  &r->memory.kernel,
+                                          &r->cpu.quota,    &r->pids};
+    for (size_t i = 0; i < ARRAY_COUNT(amounts); i++) {
+        if (amounts[i]->set && amounts[i]->value > 0) {
+            return true;
+        }
+    }
+    return (r->cpu.shares.set && r->cpu.shares.value > 0) || r->cpu.cpus != NULL ||
+           r->cpu.mems != NULL || (r->block.weight.set && r->block.weight.value > 0) ||
+           r->hugepage_count + r->net_prio_count + r->rdma_count + r->unified_count > 0;
+}
+
+static int make_all(const struct cg_host *host, const struct cgroup_options *options, bool asked,
                     struct cgroup *cg, struct err *err) {
     char path[2048], clean[2048];
     if (snprintf(path, sizeof(path), "%s",
@@ -242,7 +257,8 @@ static int make_all(const struct cg_host *host, const struct cgroup_options *opt
     for (size_t i = 0; i < host->count && e == 0; i++) {
         e = make_one(&host->items[i], options, clean, cg, &missing, err);
     }
-    if (e == 0 && missing.names[0] != '\0') {
+    /* Engines read standard error and take "Permission denied" there for a failure. */
+    if (e == 0 && asked && missing.names[0] != '\0') {
         cg_warn(&warn,
                 "the container gets no control group of %s, so its limits, statistics and freezer "
                 "are missing: %s (delegate a group to the user to have them, as systemd does with "
@@ -270,7 +286,7 @@ int cgroup_create(const struct cgroup_options *options, const struct cgroup_reso
     } else if (options->systemd) {
         e = cg_systemd_create(&host, options, resources, pid, out, err);
     } else {
-        e = make_all(&host, options, out, err);
+        e = make_all(&host, options, asks_for_limits(resources), out, err);
     }
     if (out->count == 0 && e == 0) {
         out->mode = CGROUP_NONE;

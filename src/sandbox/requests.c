@@ -52,8 +52,15 @@ int sentry_kill(const struct isolation_target *target, int signo, bool all, stru
     struct moat_ctl_signal msg;
     msg.signo = (uint32_t)signo;
     msg.all = all;
-    return sentry_request(target, &msg.ref, sizeof(msg), MOAT_CTL_SIGNAL, &reply, sizeof(reply),
-                          err);
+    struct err why = {0};
+    int e =
+        sentry_request(target, &msg.ref, sizeof(msg), MOAT_CTL_SIGNAL, &reply, sizeof(reply), &why);
+    /* The monitor may end with the container that the signal ends, before it has answered. */
+    bool ended = e == -ECONNRESET || e == -EPIPE || e == -EPROTO;
+    if (e == 0 || (ended && signo == SIGKILL)) {
+        return 0;
+    }
+    return err_set(err, ended ? -ESRCH : e, "%s", ended ? "container not running" : why.msg);
 }
 
 static struct json_object *process_json(const struct moat_ctl_ps_entry *from) {
