@@ -49,11 +49,28 @@ static int write_note(const struct isolation_target *target, const char *name, c
                : err_sys(err, -errno, "cannot write %s/%s", target->state_path, name);
 }
 
-static bool is_sandbox_of(int dir, const char *pod) {
+/* Is it the sandbox that annotations say, not just the first container of a pod? */
+static bool is_declared(const struct container *c) {
+    const char *type =
+        first_of(c, "io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType");
+    return type != NULL && strcmp(type, "sandbox") == 0;
+}
+
+static bool shares_by_path(const struct container *c) {
+    const struct oci_namespace_entry *n = c->linux_.namespaces;
+    return n[NS_NETWORK].path != NULL || n[NS_IPC].path != NULL || n[NS_UTS].path != NULL ||
+           n[NS_PID].path != NULL;
+}
+
+/* A declared sandbox is joined by all of its pod.  The first container of a pod that has none is,
+ * by those alone that share name spaces with it: in a pod of independent containers, as Podman
+ * makes them with --infra=false, the end of one must not be the end of others. */
+static bool is_sandbox_of(int dir, const char *pod, const struct container *joining) {
     char text[ID_SIZE];
     struct stat st;
-    return read_note(dir, "pod", text) && strcmp(text, pod) == 0 &&
-           fstatat(dir, "control.sock", &st, AT_SYMLINK_NOFOLLOW) == 0;
+    bool declared = read_note(dir, "pod", text);
+    return (declared || (shares_by_path(joining) && read_note(dir, "pod-first", text))) &&
+           strcmp(text, pod) == 0 && fstatat(dir, "control.sock", &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static int open_state(int root, const char *id) {
@@ -61,9 +78,10 @@ static int open_state(int root, const char *id) {
 }
 
 /* CRI names the sandbox by its container's id; Podman by the pod's, which is no container's. */
-static int search(int root, const char *self, const char *pod, char *host_id) {
+static int search(int root, const struct container *c, const char *pod, char *host_id) {
+    const char *self = c->id;
     int dir = open_state(root, pod);
-    if (dir >= 0 && strcmp(pod, self) != 0 && is_sandbox_of(dir, pod)) {
+    if (dir >= 0 && strcmp(pod, self) != 0 && is_sandbox_of(dir, pod, c)) {
         (void)snprintf(host_id, ID_SIZE, "%s", pod); /* fits: pod_id */
         return dir;
     }
@@ -80,7 +98,7 @@ static int search(int root, const char *self, const char *pod, char *host_id) {
             continue;
         }
         int one = open_state(root, d->d_name);
-        if (one >= 0 && is_sandbox_of(one, pod)) {
+        if (one >= 0 && is_sandbox_of(one, pod, c)) {
             (void)snprintf(host_id, ID_SIZE, "%s", d->d_name); /* fits */
             found = one;
         } else {
@@ -100,12 +118,12 @@ int pod_find(const struct isolation_target *target, int *out_dir, char *host_id,
     if (root < 0) {
         return err_sys(err, -errno, "cannot open the folder above %s", target->state_path);
     }
-    *out_dir = search(root, target->c->id, pod, host_id);
+    *out_dir = search(root, target->c, pod, host_id);
     return *out_dir >= 0;
 }
 
 int pod_note_sandbox(const struct isolation_target *target, struct err *err) {
-    return write_note(target, "pod", pod_id(target->c), err);
+    return write_note(target, is_declared(target->c) ? "pod" : "pod-first", pod_id(target->c), err);
 }
 
 int pod_note_joined(const struct isolation_target *target, int host_dir, const char *host_id,

@@ -4,9 +4,9 @@
  * pod has one Sentry: the first container's, mostly the one that does nothing but hold the pod's
  * name spaces; those that follow join it.
  *
- * Files in state folders: `pod`, in that of the container whose Sentry it is, holds the pod's id;
- * `joined`, in that of another, holds the id of the container that it joined, and its control.sock
- * is that one's.
+ * Files in state folders: `pod`, in that of the container whose Sentry it is, holds the pod's id
+ * (`pod-first` where no annotation says that it is the pod's sandbox); `joined`, in that of
+ * another, holds the id of the container that it joined, and its control.sock is that one's.
  */
 #ifndef MOAT_SANDBOX_POD_H
 #define MOAT_SANDBOX_POD_H

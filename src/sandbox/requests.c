@@ -124,8 +124,8 @@ int sentry_pause(const struct isolation_target *target, bool paused, struct err 
 
 /* The sandbox dies with its monitor, and a container that joined one with its own. */
 int sentry_destroy(const struct isolation_target *target, struct err *err) {
-    static const char *const files[] = {"control.sock", "exit",   "exit.new",
-                                        "pod",          "joined", "hook-state"};
+    static const char *const files[] = {"control.sock", "exit",   "exit.new",  "pod",
+                                        "pod-first",    "joined", "hook-state"};
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
         if (unlinkat(target->state_dir, files[i], 0) != 0 && errno != ENOENT) {
             return err_sys(err, -errno, "cannot remove %s/%s", target->state_path, files[i]);

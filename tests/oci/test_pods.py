@@ -232,7 +232,20 @@ class PodsOfCrio(Pods):
 
     def sandbox(self, name="pod1"):
         # As Podman does it: the pod's id is no container's.
-        self.create(name, "sleep", "1000", kind="container", pod=name, hostname="the-pod")
+        self.create(name, "sleep", "1000", kind="container", pod=name, hostname="the-pod", first=True)
+
+    def create(self, name, *args, share=(), first=False, **kw):
+        # A pod's containers share the network of its first.
+        super().create(name, *args, share=share if first else [*share, "network"], **kw)
+
+    def test_independent_containers(self):
+        """Without anything shared (Podman's --infra=false) the end of the first is not the end of the others."""
+        super().create("one", "sleep", "1000", pod="p")
+        super().create("two", "sleep", "1000", pod="p")
+        self.moat("kill", "one", "KILL")
+        self.assertEqual(self.wait_end("one"), 137)
+        self.assertEqual(self.status("two"), "running")
+        self.exec("two", "true")
 
 
 if __name__ == "__main__":
