@@ -71,15 +71,20 @@ int cg_make(const char *mount, const char *below,
         return err_sys(err, dir, "cannot open the cgroup hierarchy %s", mount);
     }
     for (unsigned depth = 0; next_part(&rest, part); depth++) {
-        bool made = mkdirat(dir, part, 0755) == 0;
-        int saved = -errno;
-        if (!made && saved != -EEXIST) {
-            return err_sys(err, saved, "cannot make the control group %s%.*s", mount,
-                           (int)(rest - below), below);
+        bool made = false;
+        bool last = rest[strspn(rest, "/")] == '\0';
+        int next = last ? -1 : openat(dir, part, DIR_FLAGS); /* those above are there mostly */
+        if (next < 0) {
+            made = mkdirat(dir, part, 0755) == 0;
+            int saved = -errno;
+            if (!made && saved != -EEXIST) {
+                return err_sys(err, saved, "cannot make the control group %s%.*s", mount,
+                               (int)(rest - below), below);
+            }
+            next = openat(dir, part, DIR_FLAGS);
         }
-        int next = openat(dir, part, DIR_FLAGS);
         if (next < 0 || depth == CG_DEPTH_MAX) {
-            saved = next < 0 ? -errno : -ELOOP;
+            int saved = next < 0 ? -errno : -ELOOP;
             cleanup_fd_fn(&next);
             return err_sys(err, saved, "cannot open the control group %s%.*s", mount,
                            (int)(rest - below), below);

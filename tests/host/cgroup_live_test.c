@@ -282,6 +282,27 @@ static void test_limits(void) {
     check_gone(&cg);
 }
 
+/* Huge pages: in the v1 hierarchy, or in v2, on a hybrid host too. */
+static void test_hugepages(void) {
+    struct err err = {0};
+    struct cgroup cg;
+    struct cgroup_options o = options("/moat-test-%d-huge");
+    struct cgroup_resources none = {0};
+    struct cgroup_hugepage page = {.page_size = (char[]){"2MB"}, .limit = 8 << 20};
+    struct cgroup_resources r = {.hugepages = &page, .hugepage_count = 1};
+    CHECK_OK(cgroup_create(&o, &none, 0, &cg, &err));
+    if (has(&cg, "hugetlb", "hugetlb.2MB.max")) {
+        CHECK_OK(cgroup_update(&cg, &r, &err));
+        CHECK(strcmp(file(&cg, "hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max"),
+                     "8388608") == 0);
+    } else {
+        CHECK(cgroup_update(&cg, &r, &err) < 0 && strstr(err.msg, "hugetlb") != NULL);
+        err.code = 0;
+    }
+    CHECK_OK(cgroup_destroy(&cg, &err));
+    check_gone(&cg);
+}
+
 /* What fails half-way leaves no group. */
 static void test_failure_leaves_nothing(void) {
     struct err err = {0};
@@ -486,6 +507,7 @@ int main(void) {
     test_destroy_frozen_nested();
     test_kill_forkers();
     test_limits();
+    test_hugepages();
     test_failure_leaves_nothing();
     test_devices();
     test_stats();
