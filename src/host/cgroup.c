@@ -268,6 +268,34 @@ static int make_all(const struct cg_host *host, const struct cgroup_options *opt
     return e;
 }
 
+/* The folder and the files that the kernel names for it; the limits stay root's. */
+static int hand_over(const struct cgroup *cg, uid_t owner, struct err *err) {
+    static const char fallback[] = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n";
+    cleanup_free char *names = NULL;
+    cleanup_fd int sys = cg_open("/sys/kernel/cgroup");
+    int i = cg_find_at(cg, "");
+    cleanup_fd int dir = i < 0 ? -ENOENT : cg_open(cg->at[i].dir);
+    if (dir < 0) {
+        return err_sys(err, dir, "cannot hand a control group to the container's user");
+    }
+    if (sys < 0 || cg_read_all(sys, "delegate", &names) != 0) {
+        names = strdup(fallback); /* before Linux 4.15 */
+    }
+    int e = names == NULL ? -ENOMEM : fchownat(dir, "", owner, (gid_t)-1, AT_EMPTY_PATH);
+    e = e == -1 ? -errno : e;
+    char *rest = names, *name;
+    while (e == 0 && (name = strsep(&rest, "\n")) != NULL) {
+        bool plain = name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;
+        if (plain && fchownat(dir, name, owner, (gid_t)-1, AT_SYMLINK_NOFOLLOW) != 0 &&
+            errno != ENOENT) { /* a controller that is not enabled */
+            e = -errno;
+        }
+    }
+    return e == 0 ? 0
+                  : err_sys(err, e, "cannot hand the control group %s to user %u", cg->at[i].dir,
+                            (unsigned)owner);
+}
+
 int cgroup_create(const struct cgroup_options *options, const struct cgroup_resources *resources,
                   pid_t pid, struct cgroup *out, struct err *err) {
     struct cg_host host;
@@ -293,6 +321,9 @@ int cgroup_create(const struct cgroup_options *options, const struct cgroup_reso
         out->path[0] = '\0';
     }
     e = e != 0 ? e : cg_limits(out, resources, true, &warn, err);
+    if (e == 0 && options->delegate && out->mode == CGROUP_V2 && !options->rootless) {
+        e = hand_over(out, options->owner, err);
+    }
     if (e != 0) {
         (void)cgroup_destroy(out, &ignored); /* the failure itself is what is told */
     }

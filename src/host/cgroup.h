@@ -122,6 +122,10 @@ struct cgroup_options {
     const char *path; /* linux.cgroupsPath, or NULL; slice:prefix:name with systemd */
     const char *id;   /* the container's */
     bool systemd, rootless;
+    /* v2: the group is handed to this user, who may make groups in it (cgroup-v2.rst,
+     * "Delegation"). */
+    bool delegate;
+    uid_t owner;
     /* Called for each limit that is out of reach and not fatal; may be NULL. */
     void (*warn)(void *arg, const char *message);
     void *arg;

@@ -3,6 +3,7 @@
 #include "runtime/lifecycle.h"
 
 #include "host/cleanup.h"
+#include "moat/control.h"
 #include "oci/hooks.h"
 
 #include <errno.h>
@@ -75,10 +76,36 @@ struct cgroup_resources lifecycle_host_limits(const struct handle *h,
     return limits;
 }
 
+/* Whether the container gets its group to rule over: a cgroup name space of its own and a mount of
+ * it that can be written; and whose it is then, on the host. */
+static bool delegated(const struct container *c, uid_t *out_owner) {
+    const struct oci_linux *l = &c->linux_;
+    const struct oci_mapping_list *map = &l->uid_mappings;
+    bool writable = false;
+    for (size_t i = 0; i < c->mount_count; i++) {
+        const struct container_mount *m = &c->mounts[i];
+        writable = writable || (m->fstype != NULL && strncmp(m->fstype, "cgroup", 6) == 0 &&
+                                (m->flags & MOAT_MOUNT_RDONLY) == 0);
+    }
+    *out_owner = c->process.uid;
+    for (size_t i = 0; l->namespaces[NS_USER].set && i < map->count; i++) {
+        const struct oci_id_mapping *one = &map->items[i];
+        if (c->process.uid >= one->container_id && c->process.uid - one->container_id < one->size) {
+            *out_owner = one->host_id + (c->process.uid - one->container_id);
+        }
+    }
+    return writable && *out_owner != 0 && l->namespaces[NS_CGROUP].set &&
+           l->namespaces[NS_CGROUP].path == NULL;
+}
+
 int lifecycle_cgroup(const struct runtime *rt, struct handle *h, struct err *err) {
     const struct oci_linux *l = &h->target.c->linux_;
+    uid_t owner = 0;
+    const bool delegate = delegated(h->target.c, &owner);
     const struct cgroup_options options = {.path = l->cgroups_path,
                                            .id = h->state.id,
+                                           .delegate = delegate,
+                                           .owner = owner,
                                            .systemd = rt->systemd_cgroup,
                                            .rootless = rt->rootless,
                                            .warn = rt->warn,

@@ -303,6 +303,31 @@ static void test_hugepages(void) {
     check_gone(&cg);
 }
 
+static uid_t owner_of(const struct cgroup *cg, const char *name) {
+    struct stat st;
+    cleanup_fd int dir = cg_open_at(cg, "");
+    CHECK(dir >= 0 && fstatat(dir, name, &st, 0) == 0);
+    return st.st_uid;
+}
+
+/* A user who is handed a group may make groups in it, and touch no limit. */
+static void test_delegate(void) {
+    struct err err = {0};
+    struct cgroup cg;
+    struct cgroup_options o = options("/moat-test-%d-delegate");
+    struct cgroup_resources r = {.pids = {true, 20}};
+    o.delegate = true;
+    o.owner = 12345;
+    CHECK_OK(cgroup_create(&o, &r, 0, &cg, &err));
+    if (cg.mode == CGROUP_V2) {
+        CHECK(owner_of(&cg, ".") == 12345 && owner_of(&cg, "cgroup.procs") == 12345);
+        CHECK(owner_of(&cg, "cgroup.subtree_control") == 12345);
+        CHECK(owner_of(&cg, "pids.max") == 0 && owner_of(&cg, "cgroup.freeze") == 0);
+    }
+    CHECK_OK(cgroup_destroy(&cg, &err));
+    check_gone(&cg);
+}
+
 /* What fails half-way leaves no group. */
 static void test_failure_leaves_nothing(void) {
     struct err err = {0};
@@ -508,6 +533,7 @@ int main(void) {
     test_kill_forkers();
     test_limits();
     test_hugepages();
+    test_delegate();
     test_failure_leaves_nothing();
     test_devices();
     test_stats();
