@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -61,22 +62,49 @@ int native_kill(const struct isolation_target *target, int signo, bool all, stru
 
 /* ---- exec ---- */
 
-static int exec_process(struct spawn *s, const struct isolation_target *target, struct err *err) {
-    uint64_t all = namespaces_of(&target->c->linux_);
-    bool root = geteuid() == 0;
-    if ((all & CLONE_NEWPID) != 0 && !root) { /* only from the user namespace: by a helper */
+/* The filter lets a process that has it clone another, tell of it, and end. */
+static bool filter_lets_clone(const struct seccomp_program *filter) {
+    static const int needed[] = {SYS_clone, SYS_sendto, SYS_exit_group, SYS_setsid, SYS_ioctl};
+    for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
+        if (seccomp_decide(filter, needed[i], CLONE_PARENT) != SECCOMP_RET_ALLOW) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * A process of the container that may trace others (CAP_SYS_PTRACE) sees everything in its pid
+ * namespace, so that is entered at the very end.  Not with a filter that would forbid it then, nor
+ * with one whose listener the runtime has to fetch from a process that it knows.
+ */
+static bool enters_late(const struct spawn *s) {
+    bool filter = s->in.c->linux_.seccomp.set;
+    return !filter ||
+           (!s->seccomp.notify && (s->in.process->no_new_privs || filter_lets_clone(&s->seccomp)));
+}
+
+static int enter_early(struct spawn *s, struct err *err) {
+    if (geteuid() != 0) { /* only from the user namespace: by a helper */
         s->in.helper = true;
         s->join_early = CLONE_NEWPID;
+        return 0;
     }
+    /* For the children of this process alone: pid_namespaces(7). */
+    return setns(s->in.target_pidfd, CLONE_NEWPID) == 0
+               ? 0
+               : err_sys(err, -errno, "cannot join the container's pid namespace");
+}
+
+static int exec_process(struct spawn *s, const struct isolation_target *target, struct err *err) {
+    bool own = (namespaces_of(&target->c->linux_) & CLONE_NEWPID) != 0;
     int e = spawn_check_room(s->in.cgroup, err);
     e = e != 0 ? e : spawn_begin(s, err);
-    e = e != 0 ? e : plan_exec(&s->in, &s->plan, err);
-    if (e == 0 && (all & CLONE_NEWPID) != 0 && root) {
-        /* For the children of this process alone: pid_namespaces(7). */
-        e = setns(s->in.target_pidfd, CLONE_NEWPID) == 0
-                ? 0
-                : err_sys(err, -errno, "cannot join the container's pid namespace");
+    s->in.enter_late = e == 0 && own && enters_late(s);
+    if (e == 0 && own && !s->in.enter_late) {
+        e = enter_early(s, err);
     }
+    e = e != 0 ? e : plan_exec(&s->in, &s->plan, err);
     e = e != 0 ? e : spawn_clone(s, err);
     e = e != 0 ? e : spawn_serve(s, target, err);
     if (e != 0) {

@@ -149,14 +149,11 @@ static int mount_console(struct setup *s, int slave, struct err *err) {
     return e == 0 ? 0 : err_sys(err, e, "cannot mount the terminal on /dev/console");
 }
 
-static int make_controlling(struct setup *s, int slave, struct err *err) {
+static int take_as_streams(struct setup *s, int slave, struct err *err) {
     const struct container_process *p = s->process;
     const struct winsize ws = {.ws_row = p->rows, .ws_col = p->cols};
     if (p->rows != 0 && p->cols != 0 && ioctl(slave, TIOCSWINSZ, &ws) != 0) {
         return err_sys(err, -errno, "cannot set its size");
-    }
-    if (ioctl(slave, TIOCSCTTY, 0) != 0) {
-        return err_sys(err, -errno, "cannot become its controlling process");
     }
     for (int fd = 0; fd < 3; fd++) {
         if (dup2(slave, fd) != fd) {
@@ -185,9 +182,14 @@ int setup_console(struct setup *s, const struct setup_op *op, struct err *err) {
         return err_sys(err, -errno, "cannot open its other end");
     }
     int e = op->value != 0 ? mount_console(s, slave, err) : 0;
-    e = e != 0 ? e : make_controlling(s, slave, err);
+    e = e != 0 ? e : take_as_streams(s, slave, err);
     if (e != 0) {
         return e;
     }
     return terminal_send_master(s->how->console_socket, master, err);
+}
+
+/* For the leader of a session, whose standard input is the terminal by now: tty_ioctl(4). */
+int setup_controlling_terminal(struct setup *s, const struct setup_op *op, struct err *err) {
+    return ioctl(0, TIOCSCTTY, 0) == 0 ? 0 : -errno;
 }

@@ -346,6 +346,13 @@ static void add_program(struct plan *p) {
     if (process->no_new_privs) {
         add(p, SETUP_NO_NEW_PRIVS, NULL, NULL, 0);
     }
+    if (p->in->enter_late) {
+        add(p, SETUP_ENTER_PID_NAMESPACE, NULL, NULL, 0);
+        add(p, SETUP_SESSION, NULL, NULL, 0);
+    }
+    if (p->in->enter_late && process->terminal) {
+        add(p, SETUP_CONTROLLING_TERMINAL, NULL, NULL, 0);
+    }
     if (filter && process->no_new_privs) {
         add(p, SETUP_SECCOMP, NULL, NULL, 0);
     }
@@ -391,6 +398,7 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
     add(&p, SETUP_MAKE_DIRECTORY, in->process->cwd, NULL, 0);
     if (in->process->terminal) {
         add(&p, SETUP_CONSOLE, NULL, NULL, 1);
+        add(&p, SETUP_CONTROLLING_TERMINAL, NULL, NULL, 0);
     }
     if (plan_has_runtime_hooks(in->c)) {
         if (in->own_groups != NULL) {
@@ -440,12 +448,17 @@ int plan_exec(const struct plan_input *in, struct setup_plan *out, struct err *e
     if (in->protect_inside) {
         add(&p, SETUP_PROTECT, NULL, NULL, 0);
     }
-    add(&p, SETUP_SESSION, NULL, NULL, 0);
+    if (!in->enter_late) {
+        add(&p, SETUP_SESSION, NULL, NULL, 0);
+    }
     if (!in->how->no_new_keyring) {
         add(&p, SETUP_KEYRING, NULL, NULL, 0);
     }
     if (in->process->terminal) {
         add(&p, SETUP_CONSOLE, NULL, NULL, 0);
+    }
+    if (in->process->terminal && !in->enter_late) {
+        add(&p, SETUP_CONTROLLING_TERMINAL, NULL, NULL, 0);
     }
     if (in->own_groups != NULL) {
         add(&p, SETUP_AWAIT, "to set what it alone can", NULL, STAGE_GROUPS);

@@ -16,6 +16,7 @@ struct plan_input {
     bool helper;         /* namespaces with a path are joined by a helper process */
     bool early;          /* the program runs without waiting for start */
     bool protect_inside; /* protect_binary() had no rights outside of the user namespace */
+    bool enter_late;     /* exec: the pid namespace is entered when all rights are dropped */
     int target_pidfd;    /* exec: of the container's process */
 };
 

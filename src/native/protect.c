@@ -35,6 +35,7 @@
 extern char __executable_start, etext, edata, end; /* ld(1) */
 
 static bool g_protected;
+static int g_copy = -1; /* for a process that has the rights later, but no /proc of its own then */
 
 static uintptr_t page_down(uintptr_t a) {
     return ALIGN_DOWN(a, PAGE);
@@ -198,9 +199,12 @@ int protect_binary(struct err *err) {
         return 0;
     }
     if (!has_rights()) {
-        return -EPERM;
+        g_copy = g_copy >= 0 ? g_copy : sealed_copy();
+        return g_copy >= 0 ? -EPERM
+                           : err_sys(err, g_copy, "cannot make a copy of moat's binary in memory");
     }
-    cleanup_fd int fd = readonly_mount();
+    cleanup_fd int fd = g_copy >= 0 ? g_copy : readonly_mount();
+    g_copy = -1;
     if (fd < 0) {
         fd = sealed_copy();
     }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 static int go(struct spawn *s, enum sync_stage stage) {
     int e = sync_send(s->sync[0], SYNC_GO, (int)stage, NULL);
@@ -121,6 +122,11 @@ static int handle(struct spawn *s, const struct sync_record *r, bool *out_done, 
         e = how->on_namespaces != NULL ? how->on_namespaces(how->arg, s->pid, err) : 0;
         e = e != 0 ? e : go(s, STAGE_HOOKS);
         return e;
+    case SYNC_CHILD: /* it goes on as its sibling */
+        while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        s->pid = r->value;
+        return 0;
     case SYNC_READY:
         *out_done = true;
         return 0;

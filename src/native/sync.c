@@ -23,10 +23,18 @@ int sync_send(int sock, enum sync_type type, int value, const struct err *err) {
 
 int sync_recv(int sock, struct sync_record *out) {
     ssize_t n;
+    bool reset = false;
     memset(out, 0, sizeof(*out));
-    do {
+    for (;;) {
         n = recv(sock, out, sizeof(*out), 0);
-    } while (n < 0 && errno == EINTR);
+        /* unix(7): an end that went without reading all is told first, and once; what it sent
+         * before is still there. */
+        bool first = n < 0 && errno == ECONNRESET && !reset;
+        reset = reset || first;
+        if (!first && !(n < 0 && errno == EINTR)) {
+            break;
+        }
+    }
     if (n < 0) {
         return errno == ECONNRESET ? 0 : -errno;
     }

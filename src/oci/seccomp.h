@@ -27,6 +27,9 @@ must_check int seccomp_compile(const struct oci_seccomp *s, struct seccomp_progr
  * program, else -1.  Needs no_new_privs or CAP_SYS_ADMIN. */
 must_check int seccomp_install(const struct oci_seccomp *s, const struct seccomp_program *program,
                                int *out_listener, struct err *err);
+/* What the program decides about a system call of this architecture (SECCOMP_RET_* with its data).
+ */
+uint32_t seccomp_decide(const struct seccomp_program *program, int number, uint64_t first_arg);
 void seccomp_program_free(struct seccomp_program *program);
 
 #endif

@@ -5,10 +5,11 @@
  *   hostile hunt          opens the binary of every process that appears, and tries to write to it
  *   hostile swap A B      exchanges two names for ever
  *   hostile swap3 A B C   exchanges A with B, then A with C, for ever
+ *   hostile watch         prints the permitted capabilities of every process that appears
  *   hostile fds           prints the descriptors it was born with
  *
- * hunt prints a line when it is ready, and one for each thing that it found out, until it is
- * killed.
+ * hunt and watch print a line when they are ready, and one for each thing that it found out, until
+ * it is killed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -96,6 +97,34 @@ static void hunt(void) {
     }
 }
 
+/* Each new process is looked at again and again for a while: its rights may come later. */
+static void watch(void) {
+    static unsigned long long seen[1 << 16];
+    printf("ready\n");
+    for (;;) {
+        DIR *proc = opendir("/proc");
+        for (struct dirent *e; proc != NULL && (e = readdir(proc)) != NULL;) {
+            char path[300], text[4096];
+            int pid = atoi(e->d_name) & 0xffff;
+            snprintf(path, sizeof(path), "/proc/%s/status", e->d_name);
+            int fd = pid > 1 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+            ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+            if (fd >= 0) {
+                close(fd);
+            }
+            text[n > 0 ? n : 0] = '\0';
+            const char *caps = strstr(text, "CapPrm:\t");
+            if (caps != NULL && seen[pid] != strtoull(caps + 8, NULL, 16) + 1) {
+                seen[pid] = strtoull(caps + 8, NULL, 16) + 1;
+                printf("caps %llx\n", seen[pid] - 1);
+            }
+        }
+        if (proc != NULL) {
+            closedir(proc);
+        }
+    }
+}
+
 static void exchange(const char *a, const char *b) {
     if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) != 0) {
         perror(a);
@@ -119,6 +148,8 @@ int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc == 2 && strcmp(argv[1], "hunt") == 0) {
         hunt();
+    } else if (argc == 2 && strcmp(argv[1], "watch") == 0) {
+        watch();
     } else if (argc == 2 && strcmp(argv[1], "fds") == 0) {
         print_fds();
         return 0;

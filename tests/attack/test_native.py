@@ -134,6 +134,32 @@ class Attack(unittest.TestCase):
         lines = self.hunted(("CAP_SYS_PTRACE", "CAP_SYS_ADMIN"))
         self.assertTrue([x for x in lines if x.startswith("refused")], "the hunter never held the binary: the test shows nothing")
 
+    def test_nothing_inside_ever_has_more_rights_than_the_container(self):
+        """A process on its way to an exec would hand its rights to whoever may trace it (CAP_SYS_PTRACE)."""
+        names = ("CAP_KILL", "CAP_DAC_OVERRIDE", "CAP_SYS_PTRACE")
+        allowed = sum(1 << {"CAP_KILL": 5, "CAP_DAC_OVERRIDE": 1, "CAP_SYS_PTRACE": 19}[n] for n in names)
+        filters = ({}, {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}]})
+        for number, seccomp in enumerate(filters):
+            def change(c):
+                if seccomp:
+                    c["linux"]["seccomp"] = seccomp
+            self.config("/bin/hostile", "watch", caps=("CAP_SYS_PTRACE",), change=change)
+            p = self.start(f"watch{number}")
+            process = json.loads((self.dir / "bundle/config.json").read_text())["process"]
+            for no_new_privs in (False, True):
+                process.update(args=["/bin/true"], noNewPrivileges=no_new_privs)
+                (self.dir / "process.json").write_text(json.dumps(process))
+                for _ in range(15):
+                    self.moat("exec", "--process", str(self.dir / "process.json"), f"watch{number}-{self.tag}")
+            process["args"] = ["/bin/sleep", "0.2"]  # one that is seen for sure
+            (self.dir / "process.json").write_text(json.dumps(process))
+            self.moat("exec", "--process", str(self.dir / "process.json"), f"watch{number}-{self.tag}")
+            self.moat("kill", f"watch{number}-{self.tag}", "KILL")
+            p.wait(timeout=60)
+            seen = {int(line.split()[1], 16) for line in p.stdout.read().splitlines()}
+            self.assertTrue(seen)
+            self.assertEqual({hex(caps) for caps in seen if caps & ~allowed}, set())
+
     def test_link_of_a_created_container_is_no_file_to_write(self):
         self.config("/bin/true")
         self.moat("create", "--isolation", "native", "--bundle", str(self.dir / "bundle"), "--pid-file", str(self.dir / "pid"),
