@@ -138,6 +138,7 @@ struct platform_thread {
     uint32_t poller;   /* id plus one of the vCPU that looks at its post */
     uint32_t burst;    /* calls in quick succession */
     uint32_t misses;   /* posts in a row that nobody took */
+    uint32_t taken;    /* posts since somebody looks */
     uint32_t sleeps;   /* grows with posted calls that slept, falls with others */
     uint64_t post_seq; /* the guest's count at the post that was taken last */
     uint64_t poll_after, poll_pause; /* TSC: when it may ask again, and how long it had to wait */

@@ -33,11 +33,11 @@
 #define CLOSE_TICKS (30 * TICKS_US) /* calls further apart are no burst */
 #define BURST       16u
 #define ASK_TICKS   (1000 * TICKS_US)
-#define PAUSE_MIN   (500 * TICKS_US)
-#define PAUSE_MAX   (16000 * TICKS_US)
+#define PAUSE_MIN   (250 * TICKS_US)
+#define PAUSE_MAX   (2000 * TICKS_US)
 /* So many calls, so often: looking for them cost less time than entering the host for each would
  * have. */
-#define GOOD_SERVED 32u
+#define GOOD_SERVED 12u
 #define GOOD_TICKS  (5 * TICKS_US)
 #define MISSES_MAX  3u
 /* Calls that sleep gain nothing from a post: of more than one in eight there is no use. */
@@ -110,11 +110,12 @@ static struct vcpu *idle_vcpu(const struct vcpu *self) {
 
 /* Nobody looks at its post any more; whoever did notices when it looks the next time. */
 static void turn_away(struct platform_thread *t, uint64_t now) {
+    bool good = t->taken >= GOOD_SERVED && t->sleeps < SLEEP_MAX;
     t->misses = 0;
     t->sleeps = 0;
     atomic_store(&post_of(t)->open, 0u);
     t->poller = 0;
-    t->poll_pause = MIN(MAX(t->poll_pause * 2, PAUSE_MIN), PAUSE_MAX);
+    t->poll_pause = good ? PAUSE_MIN : MIN(MAX(t->poll_pause * 2, PAUSE_MIN), PAUSE_MAX);
     t->poll_after = now + t->poll_pause;
 }
 
@@ -182,6 +183,7 @@ void post_open(struct vcpu *v) {
     bool ok = t->space == s && t->tid != 0 && t->poller == 0 && t->vcpu != v && !s->killed;
     if (ok) {
         t->poller = v->id + 1;
+        t->taken = 0;
         v->polls[v->poll_count] = (struct post_watch){t, s, post_of(t), t->tid};
         atomic_store_relaxed(&v->poll_count, v->poll_count + 1);
         atomic_store(&post_of(t)->open, 1u);
@@ -258,6 +260,7 @@ static bool take(struct vcpu *v, uint32_t index, struct trap *out) {
         }
         out->u.syscall.posted = true;
         out->u.syscall.ip = atomic_load_relaxed(&p->ret);
+        t->taken++;
         v->served++;
     } else if (!may) {
         nothing_gained(t);
