@@ -102,7 +102,7 @@ static bool wait_for_turn(struct gofer *g, int fd) {
 static int serve_listener(struct gofer *g, int listener) {
     for (;;) {
         struct seccomp_notif turn;
-        if ((g->poll_first || g->admin_fd >= 0) && !wait_for_turn(g, listener)) {
+        if ((g->poll_first || g->admin_polled) && !wait_for_turn(g, listener)) {
             return 0;
         }
         memset(&turn, 0, sizeof(turn));
@@ -130,7 +130,7 @@ static int serve_listener(struct gofer *g, int listener) {
 static int serve_socket(struct gofer *g) {
     for (;;) {
         struct moat_gofer_turn turn;
-        if (g->admin_fd >= 0 && !wait_for_turn(g, g->socket_fd)) {
+        if (g->admin_polled && !wait_for_turn(g, g->socket_fd)) {
             return 0;
         }
         ssize_t got = recv(g->socket_fd, &turn, sizeof(turn), 0);

@@ -58,6 +58,7 @@ static void add_one(struct gofer *g, const struct moat_gofer_change *c, const in
                          .file_fd = fd_count > 1 ? fds[1] : -1,
                          .file_writable = fd_count > 1 && c->file_writable != 0};
     int err = export_add_root(g, c->index);
+    g->admin_polled = true;
     if (err != 0) {
         gofer_log(g, "export %u is not added: %s", c->index, strerror(-err));
         close_fds(fds, fd_count);

@@ -50,7 +50,8 @@ struct gofer {
     struct handle_table *handles;
     uint8_t *slots; /* shared with the Sentry */
     int socket_fd;
-    int admin_fd; /* exports that come and go, or -1 */
+    int admin_fd;      /* exports that come and go, or -1 */
+    bool admin_polled; /* some came: others may go at any time */
     int log_fd;
     bool poll_first;   /* before each receive: see channel.c */
     uint32_t slot;     /* of the request being served */

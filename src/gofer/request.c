@@ -66,6 +66,10 @@ static int run_op(struct gofer *g, const struct op *op, const struct request *re
     struct node *n = NULL;
     if ((op->flags & OPF_NODE) != 0) {
         n = node_find(g->nodes, req->h.nodeid);
+        if (n == NULL && req->h.nodeid <= MOAT_GOFER_EXPORTS_ALL && g->admin_fd >= 0) {
+            exports_change(g); /* nobody polls before the first one is added */
+            n = node_find(g->nodes, req->h.nodeid);
+        }
         if (n == NULL) {
             return -ESTALE;
         }

@@ -25,8 +25,12 @@ const char *pod_id(const struct container *c) {
     if (id != NULL && id[0] != '\0' && strlen(id) < ID_SIZE && strchr(id, '/') == NULL) {
         return id;
     }
-    /* A sandbox may leave its own id out. */
-    return type != NULL && strcmp(type, "sandbox") == 0 ? c->id : NULL;
+    /* A sandbox may leave its own id out, and Podman does not say of a pod's first container that
+     * it is one: any container of its may be. */
+    const char *manager = oci_key_values_get(&c->annotations, "io.container.manager");
+    bool may_be = (type != NULL && strcmp(type, "sandbox") == 0) ||
+                  (manager != NULL && strcmp(manager, "libpod") == 0);
+    return may_be ? c->id : NULL;
 }
 
 /* A short text file; false when it is not there. */

@@ -227,6 +227,19 @@ class Pods(unittest.TestCase):
             select.select([], [], [], 0.005)
 
 
+class PodsOfPodman(Pods):
+    """The first container says nothing but that it is Podman's; the others name it."""
+    type_key, sandbox_key = "io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"
+
+    def sandbox(self, name="pod1"):
+        self.create(name, "sleep", "1000", hostname="the-pod", first=True)
+
+    def create(self, name, *args, share=(), first=False, **kw):
+        if first:
+            kw["annotations"] = {"io.container.manager": "libpod"}
+        super().create(name, *args, share=share if first else [*share, "network"], **kw)
+
+
 class PodsOfCrio(Pods):
     type_key, sandbox_key = "io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"
 
