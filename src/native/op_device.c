@@ -45,6 +45,7 @@ static int bind_device(int dir, const char *name, const struct oci_device *d, st
     }
     cleanup_fd int made =
         openat(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0600);
+    (void)made; /* it may be there already; the next open tells */
     cleanup_fd int target = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (target < 0) {
         return err_sys(err, -errno, "cannot make the mount point");
@@ -137,6 +138,7 @@ static int mount_console(struct setup *s, int slave, struct err *err) {
     }
     cleanup_fd int made =
         openat(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0600);
+    (void)made; /* it may be there already; the next open tells */
     cleanup_fd int target = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (target < 0 || fstat(target, &st) != 0 || S_ISLNK(st.st_mode)) {
         return err_sys(err, target < 0 ? -errno : -ELOOP, "cannot make /dev/console");
