@@ -45,6 +45,13 @@ class Commands:
     def gone(self, name):
         self.moat("delete", "--force", name)
 
+    def until_it_waits(self, pid):
+        """`moat wait` holds a pidfd of the container's process: before, the status may be lost to its parent."""
+        deadline = time.monotonic() + 60
+        while not any("pidfd" in os.readlink(f"/proc/{pid}/fd/{f}") for f in os.listdir(f"/proc/{pid}/fd")):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
     def listen(self, path):
         s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         s.bind(path)
@@ -79,12 +86,11 @@ class Commands:
         r = self.moat("delete", name, ok=False)
         self.assertEqual(r.returncode, 1)
         self.assertIn("not stopped", r.stderr)
-        waiter = []
-        t = threading.Thread(target=lambda: waiter.append(self.moat("wait", name, ok=False)))
-        t.start()
+        waiter = subprocess.Popen([moat.MOAT, "--root", self.state, "wait", name], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.until_it_waits(waiter.pid)
         self.moat("kill", name, "KILL")
-        t.join(timeout=60)
-        self.assertEqual([r.returncode for r in waiter], [137], waiter[0].stderr)
+        said = waiter.communicate(timeout=60)[1]
+        self.assertEqual(waiter.returncode, 137, said)
         self.assertEqual(self.status(name), "stopped")
         self.assertEqual(json.loads(self.moat("state", name).stdout)["pid"], 0)
         self.assertIn("container not running", self.moat("kill", name, ok=False).stderr)
