@@ -75,9 +75,23 @@ static const char *plugin_of(const char *text, const char *path, struct err *err
     return NULL;
 }
 
-static void write_tables(const struct install_plan *p, const char *plugin, bool systemd,
+/* A file that names any runtime takes the place of containerd's own list, which is runc alone and
+ * which default_runtime_name points to: without it the plugin would not be loaded any more. */
+static void write_runc(const char *plugin, bool systemd, FILE *out) {
+    fprintf(out,
+            "[plugins.\"%s\".containerd.runtimes.runc]\n"
+            "  runtime_type = \"io.containerd.runc.v2\"\n"
+            "  [plugins.\"%s\".containerd.runtimes.runc.options]\n"
+            "    SystemdCgroup = %s\n",
+            plugin, plugin, systemd ? "true" : "false");
+}
+
+static void write_tables(const struct install_plan *p, const char *plugin, bool systemd, bool alone,
                          FILE *out) {
     fprintf(out, BEGIN);
+    if (alone) {
+        write_runc(plugin, systemd, out);
+    }
     if (p->make_default) {
         fprintf(out, "[plugins.\"%s\".containerd]\n  default_runtime_name = \"%s\"\n", plugin,
                 p->handlers[0].name);
@@ -141,7 +155,11 @@ static int build(struct install_plan *p, const char *path, const char *rest, cha
     }
     size_t len = strlen(rest);
     fprintf(out, "%s%s%s", rest, len > 0 && rest[len - 1] != '\n' ? "\n" : "", "\n");
-    write_tables(p, plugin, systemd != NULL && strncmp(systemd, "true", 4) == 0, out);
+    bool alone = strstr(rest, ".containerd.runtimes") == NULL;
+    for (size_t i = 0; i < p->handler_count; i++) {
+        alone = alone && strcmp(p->handlers[i].name, "runc") != 0;
+    }
+    write_tables(p, plugin, systemd != NULL && strncmp(systemd, "true", 4) == 0, alone, out);
     return fclose(out) == 0 ? 0 : err_sys(err, -ENOMEM, "cannot plan %s", path);
 }
 
