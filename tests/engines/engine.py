@@ -120,7 +120,7 @@ class EngineTest(unittest.TestCase):
         for top in ("/run/containerd", "/run/docker", "/var/run/docker", "/run/moat"):
             for folder, _, files in os.walk(self.box.path(top)) if hasattr(self, "box") else ():
                 for f in files:
-                    if (f.startswith("log") or f.endswith(".log")) and pathlib.Path(folder, f).is_file():  # a fifo would not end
+                    if (f.startswith("log.") or f.endswith(".log")) and pathlib.Path(folder, f).is_file():  # a fifo would not end
                         data = pathlib.Path(folder, f).read_text(errors="replace")[-3000:]
                         text += f"--- {f} of {pathlib.Path(folder).name[:12]}\n{data}\n" if data else ""
         return text

@@ -55,7 +55,7 @@ def busybox_tar():
     return out.getvalue()
 
 
-def oci_archive(path, name="localhost/busybox:latest"):
+def oci_archive(path, name="localhost/busybox:latest", command=("/bin/sh",)):
     """Writes an OCI image layout as a tar archive, which every engine can load (OCI image-spec, image-layout.md)."""
     layer = busybox_tar()
     blobs = {}
@@ -65,7 +65,7 @@ def oci_archive(path, name="localhost/busybox:latest"):
         blobs[digest] = data
         return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(data)}
 
-    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/usr/bin"]},
+    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": list(command), "Env": ["PATH=/bin:/usr/bin"]},
               "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},
               "history": [{"created_by": "tests/engines/images.py"}]}
     kind = "application/vnd.oci.image"
