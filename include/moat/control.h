@@ -19,6 +19,14 @@
 #define MOAT_CTL_MSG_MAX (192u * 1024u)
 #define MOAT_CTL_FDS_MAX 8u
 
+/* Most elements of the arrays of CREATE and EXEC. */
+#define MOAT_CTL_MOUNTS_MAX  256u
+#define MOAT_CTL_RLIMITS_MAX 64u
+#define MOAT_CTL_GROUPS_MAX  65536u
+#define MOAT_CTL_PATHS_MAX   512u /* masked, read-only */
+#define MOAT_CTL_SYSCTLS_MAX 256u
+#define MOAT_CTL_DEVICES_MAX 256u
+
 enum moat_ctl_type {
     MOAT_CTL_REPLY = 1,    /* struct moat_ctl_reply */
     MOAT_CTL_CREATE = 2,   /* struct moat_ctl_create: container with its init process, not started;

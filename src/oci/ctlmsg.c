@@ -240,9 +240,33 @@ static int too_big(struct err *err) {
         MOAT_CTL_MSG_MAX);
 }
 
+/* What the other side would refuse without a name. */
+static int check_counts(const struct container *c, struct err *err) {
+    const struct oci_linux *l = &c->linux_;
+    const struct {
+        const char *name;
+        size_t count, max;
+    } lists[] = {{"mounts", c->mount_count, MOAT_CTL_MOUNTS_MAX},
+                 {"linux.maskedPaths", l->masked_paths.count, MOAT_CTL_PATHS_MAX},
+                 {"linux.readonlyPaths", l->readonly_paths.count, MOAT_CTL_PATHS_MAX},
+                 {"linux.sysctl", l->sysctl.count, MOAT_CTL_SYSCTLS_MAX},
+                 {"linux.devices", l->device_count, MOAT_CTL_DEVICES_MAX}};
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
+        if (lists[i].count > lists[i].max) {
+            return err_set(err, -E2BIG, "%s has %zu entries, and a sandbox takes %zu at most",
+                           lists[i].name, lists[i].count, lists[i].max);
+        }
+    }
+    return 0;
+}
+
 int ctlmsg_create(const struct ctlmsg_create *in, void **out_buf, size_t *out_len,
                   struct err *err) {
     const struct container *c = in->c;
+    int e = in->exec_id == NULL ? check_counts(c, err) : 0;
+    if (e != 0) {
+        return e;
+    }
     size_t arrays = sizeof(struct moat_ctl_create) + arrays_size(in);
     if (arrays >= MOAT_CTL_MSG_MAX) {
         return too_big(err);

@@ -137,6 +137,8 @@ class Images(unittest.TestCase):
 
     def test_too_much(self):
         """Counts beyond what fits are refused by name, not by a crash."""
+        r = self.run_it("true", lambda c: c["linux"].update(maskedPaths=[f"/m{i}" for i in range(3000)]))
+        self.assertIn("linux.maskedPaths", r.stderr)
         for change in (lambda c: c["linux"].update(maskedPaths=[f"/m{i}" for i in range(3000)]),
                        lambda c: c["process"].update(args=["/bin/sh", "x" * 190000]),
                        lambda c: c["process"].update(env=["A%d=%s" % (i, "b" * 100) for i in range(3000)]),

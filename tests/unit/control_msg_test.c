@@ -100,12 +100,12 @@ static void test_refused(void) {
     REFUSED(m.f.argc = 0);
     REFUSED(m.f.argc = UINT32_MAX);
     REFUSED(m.f.envc = 0x20000000u);
-    REFUSED(m.f.mount_count = CTL_MOUNTS_MAX + 1);
+    REFUSED(m.f.mount_count = MOAT_CTL_MOUNTS_MAX + 1);
     REFUSED(m.f.group_count = 1000);
-    REFUSED(m.f.masked_count = CTL_PATHS_MAX + 1);
+    REFUSED(m.f.masked_count = MOAT_CTL_PATHS_MAX + 1);
     REFUSED(m.f.readonly_count = 100);
     REFUSED(m.f.sysctl_count = UINT32_MAX);
-    REFUSED(m.f.device_count = CTL_DEVICES_MAX);
+    REFUSED(m.f.device_count = MOAT_CTL_DEVICES_MAX);
     REFUSED(m.f.seccomp_count = MOAT_SECCOMP_MAX + 1);
     REFUSED(m.f.seccomp_count = 1000);
     REFUSED(m.f.share.off = 5000);

@@ -88,10 +88,11 @@ static bool devices_ok(const struct ctl_create *c) {
 }
 
 static bool counts_ok(const struct moat_ctl_create *f) {
-    return f->argc != 0 && f->mount_count <= CTL_MOUNTS_MAX && f->rlimit_count <= CTL_RLIMITS_MAX &&
-           f->group_count <= CTL_GROUPS_MAX && f->masked_count <= CTL_PATHS_MAX &&
-           f->readonly_count <= CTL_PATHS_MAX && f->sysctl_count <= CTL_SYSCTLS_MAX &&
-           f->device_count <= CTL_DEVICES_MAX && f->seccomp_count <= MOAT_SECCOMP_MAX;
+    return f->argc != 0 && f->mount_count <= MOAT_CTL_MOUNTS_MAX &&
+           f->rlimit_count <= MOAT_CTL_RLIMITS_MAX && f->group_count <= MOAT_CTL_GROUPS_MAX &&
+           f->masked_count <= MOAT_CTL_PATHS_MAX && f->readonly_count <= MOAT_CTL_PATHS_MAX &&
+           f->sysctl_count <= MOAT_CTL_SYSCTLS_MAX && f->device_count <= MOAT_CTL_DEVICES_MAX &&
+           f->seccomp_count <= MOAT_SECCOMP_MAX;
 }
 
 int ctl_create_parse(const void *msg, size_t len, struct ctl_create *out) {

@@ -14,13 +14,6 @@
 
 #include <linux/filter.h>
 
-#define CTL_MOUNTS_MAX  256u
-#define CTL_RLIMITS_MAX 64u
-#define CTL_GROUPS_MAX  65536u
-#define CTL_PATHS_MAX   512u /* masked, read-only */
-#define CTL_SYSCTLS_MAX 256u
-#define CTL_DEVICES_MAX 256u
-
 /* A CREATE or EXEC message, with pointers into it.  All its strings have been checked. */
 struct ctl_create {
     const struct moat_ctl_create *fixed;
