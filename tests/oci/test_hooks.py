@@ -52,6 +52,34 @@ class Hooks:
         self.assertEqual([s["status"] for s in states], ["creating"] * 4 + ["running"] * 2 + ["stopped"] * 2)
         self.assertEqual({s["pid"] for s in states[:6]}, {self.pid()})
 
+    def test_all_six_stages(self):
+        """Where each runs: startContainer's path is the container's, the others' the host's."""
+        name = self.name()
+        os.mkdir(self.dir + "/shared")
+        self.log = self.dir + "/shared/log"
+        hooks = {s: [self.hook(s)] for s in ("prestart", "createRuntime", "createContainer", "poststart", "poststop")}
+        hooks["startContainer"] = [{"path": "/bin/sh", "args": ["sh", "-c", 'echo "startContainer $(cat)" >>/shared/log'],
+                                    "env": ["PATH=/usr/bin:/bin"]}]
+
+        def change(c):
+            c.update(hooks=hooks)
+            c["mounts"].append({"destination": "/shared", "type": "bind", "source": self.dir + "/shared", "options": ["rbind", "rw"]})
+
+        self.config("sh", "-c", "echo 'process -' >>/shared/log; exec sleep 1000", change=change)
+        self.create(name)
+        self.assertEqual(self.stages(), ["prestart", "createRuntime", "createContainer"])
+        self.moat("start", name)
+        self.moat("delete", "--force", name)
+        # poststart runs beside the process.
+        self.assertEqual([s for s in self.stages() if s != "process"][3:], ["startContainer", "poststart", "poststop"])
+        if "process" in self.stages():
+            self.assertGreater(self.stages().index("process"), self.stages().index("startContainer"))
+        states = {stage: json.loads(text) for stage, text in self.lines() if text != "-"}
+        self.assertEqual({s: states[s]["status"] for s in states},
+                         {"prestart": "creating", "createRuntime": "creating", "createContainer": "creating", "startContainer": "created",
+                          "poststart": "running", "poststop": "stopped"})
+        self.assertEqual({s["id"] for s in states.values()}, {name})
+
     def test_environment_is_the_hooks_own(self):
         name = self.name()
         self.config("true", change=lambda c: c.update(hooks={"prestart": [
