@@ -99,9 +99,12 @@ static int walk_follow(struct walk *w, int link) {
             walk_pop(w);
         }
     }
-    memmove(w->rest + n + 1, w->rest, rest + 1);
+    size_t slash = rest > 0 ? 1 : 0; /* one at the end would ask for a folder */
+    memmove(w->rest + n + slash, w->rest, rest + 1);
     memcpy(w->rest, text, (size_t)n);
-    w->rest[n] = '/';
+    if (slash != 0) {
+        w->rest[n] = '/';
+    }
     return 0;
 }
 
@@ -148,7 +151,11 @@ static int walk_run(struct walk *w, int flags, const struct walk_make *make) {
         if (fstat(fd, &st) != 0) {
             return -errno;
         }
-        bool keep_link = (flags & O_NOFOLLOW) != 0 && walk_at_end(w);
+        bool last = w->rest[0] == '\0';
+        bool keep_link = (flags & O_NOFOLLOW) != 0 && last;
+        if (!last && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode)) {
+            return -ENOTDIR; /* also before "..", which the walk itself resolves */
+        }
         int e = S_ISLNK(st.st_mode) && !keep_link ? walk_follow(w, fd) : walk_push(w, &fd);
         if (e != 0) {
             return e;
