@@ -100,7 +100,17 @@ int jail_empty_root(struct err *err) {
     return root < 0 ? root : enter_root(root, err);
 }
 
-int jail_hypervisor_root(int kernel, int initramfs, bool kvm, struct err *err) {
+/* A node that belongs to the one who is to use it, whatever the host's own demands. */
+static int make_kvm(int root, uid_t owner, struct err *err) {
+    struct stat st;
+    if (stat("/dev/kvm", &st) != 0 || mknodat(root, "dev/kvm", S_IFCHR | 0600, st.st_rdev) != 0 ||
+        fchownat(root, "dev/kvm", owner, owner, AT_SYMLINK_NOFOLLOW) != 0) {
+        return err_sys(err, -errno, "cannot give the hypervisor /dev/kvm");
+    }
+    return 0;
+}
+
+int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, struct err *err) {
     static const char *const devices[] = {"dev/null", "dev/zero", "dev/urandom"};
     const uint64_t data = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     cleanup_fd int root = make_root(err);
@@ -117,13 +127,13 @@ int jail_hypervisor_root(int kernel, int initramfs, bool kvm, struct err *err) {
         (void)snprintf(path, sizeof(path), "/%s", devices[i]); /* fits */
         e = place_tree(root, path, devices[i], MOUNT_ATTR_NOEXEC, err);
     }
-    e = e != 0 || !kvm ? e : place_tree(root, "/dev/kvm", "dev/kvm", MOUNT_ATTR_NOEXEC, err);
+    e = e != 0 || kvm_owner == 0 ? e : make_kvm(root, kvm_owner, err);
     e = e != 0 ? e : place_detached(root, kernel, HYPERVISOR_KERNEL + 1, data, err);
     e = e != 0 ? e : place_detached(root, initramfs, HYPERVISOR_INITRAMFS + 1, data, err);
     return e != 0 ? e : enter_root(root, err);
 }
 
-int jail_drop(uid_t user, gid_t group, struct err *err) {
+int jail_drop(uid_t user, struct err *err) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     const struct __user_cap_data_struct none[2] = {{0}, {0}};
     for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
@@ -131,7 +141,7 @@ int jail_drop(uid_t user, gid_t group, struct err *err) {
             return err_sys(err, -errno, "cannot drop capability %d", cap);
         }
     }
-    if (setgroups(group != 0 ? 1 : 0, &group) != 0 || setresgid(user, user, user) != 0 ||
+    if (setgroups(0, NULL) != 0 || setresgid(user, user, user) != 0 ||
         setresuid(user, user, user) != 0 || syscall(SYS_capset, &header, none) != 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         return err_sys(err, -errno, "cannot give up privileges");

@@ -11,13 +11,14 @@
 uid_t jail_user(void);
 /*
  * In a mount namespace that is the caller's alone: a root of /usr (read-only), the loader's cache,
- * a few devices and the image's two files; /dev/kvm with `kvm`.
+ * a few devices and the image's two files; /dev/kvm for
+ * `kvm_owner` unless that is 0.
  */
-must_check int jail_hypervisor_root(int kernel, int initramfs, bool kvm, struct err *err);
+must_check int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, struct err *err);
 /* Likewise: an empty one. */
 must_check int jail_empty_root(struct err *err);
-/* Gives up every privilege and becomes `user`, in `group` as well unless it is 0. */
-must_check int jail_drop(uid_t user, gid_t group, struct err *err);
+/* Gives up every privilege and becomes `user`. */
+must_check int jail_drop(uid_t user, struct err *err);
 /* The system calls that the bridge may make from here on; any other ends it. */
 must_check int jail_bridge_calls(struct err *err);
 

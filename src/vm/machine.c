@@ -141,16 +141,15 @@ static noreturn_fn void run_file_server(const struct machine *m, int listener) {
 static noreturn_fn void run_hypervisor(struct machine *m) {
     struct hypervisor_config *c = &m->config;
     struct strlist args = {0};
-    struct stat kvm = {0};
     struct err err = {0};
     c->agent_fd = m->agent[1];
     c->console_fd = m->options->debug ? m->options->log_fd : -1;
     int e = set_stdio(m, &err);
-    if (e == 0 && (unshare(CLONE_NEWNS) != 0 || (c->kvm && stat("/dev/kvm", &kvm) != 0))) {
+    if (e == 0 && unshare(CLONE_NEWNS) != 0) {
         e = err_sys(&err, -errno, "cannot prepare the hypervisor");
     }
-    e = e != 0 ? e : jail_hypervisor_root(m->kernel, m->initramfs, c->kvm, &err);
-    e = e != 0 ? e : jail_drop(m->user, kvm.st_gid, &err);
+    e = e != 0 ? e : jail_hypervisor_root(m->kernel, m->initramfs, c->kvm ? m->user : 0, &err);
+    e = e != 0 ? e : jail_drop(m->user, &err);
     if (e == 0) {
         c->tsc_khz = rate_khz(m);
         e = m->hypervisor->arguments(c, &args);
@@ -210,9 +209,9 @@ static int start_children(struct machine *m, struct err *err) {
 /* Which of the children has ended, and how: the machine is over with either. */
 static void describe_end(char *text, size_t size) {
     int status = 0;
-    struct timespec wait = {.tv_nsec = 50000000};
+    const struct timespec wait = {.tv_nsec = 10000000};
     pid_t pid = waitpid(-1, &status, WNOHANG);
-    if (pid == 0) { /* its connection closes before it is gone */
+    for (int i = 0; i < 100 && pid == 0; i++) { /* its connection closes before it is gone */
         (void)nanosleep(&wait, NULL);
         pid = waitpid(-1, &status, WNOHANG);
     }
@@ -235,7 +234,7 @@ static int jail_bridge(const struct machine *m, struct err *err) {
         e = err_sys(err, -errno, "cannot unshare the bridge's mounts");
     }
     e = e != 0 ? e : jail_empty_root(err);
-    return e != 0 ? e : jail_drop(m->user, 0, err);
+    return e != 0 ? e : jail_drop(m->user, err);
 }
 
 static noreturn_fn void bridge_main(struct machine *m) {
