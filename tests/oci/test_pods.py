@@ -52,6 +52,8 @@ class Pods(unittest.TestCase):
                 ns["path"] = f"/proc/{self.pid(pod)}/ns/{ns['type'].replace('network', 'net')}"
         if any(ns["type"] == "uts" and "path" in ns for ns in config["linux"]["namespaces"]):
             config.pop("hostname", None)
+        # The default is named after the id alone, which another run of these tests uses too.
+        config["linux"].setdefault("cgroupsPath", f"/moat/{os.path.basename(self.dir)}-{name}")
         path.write_text(json.dumps(config))
         with open(f"{self.dir}/{name}.out", "wb") as out:
             r = subprocess.run([moat.MOAT, "--root", self.state, "create", "--bundle", bundle, "--pid-file",
