@@ -8,6 +8,7 @@
 #include "moat/control.h"
 #include "oci/ctlmsg.h"
 #include "sandbox/monitor.h"
+#include "sandbox/victim.h"
 #include "sandbox/sentry.h"
 
 #include <seccomp.h>
@@ -76,7 +77,7 @@ static int create_process(struct monitor *m, const struct container *c,
 
 /* The part between a running sandbox and its end. */
 static int serve(struct monitor *m, const struct container *c, const struct foreground *run,
-                 struct err *err) {
+                 const struct victim *victim, struct err *err) {
     struct termios saved;
     m->forward_signals = true;
     m->listen_fd = run->listen_fd;
@@ -91,6 +92,9 @@ static int serve(struct monitor *m, const struct container *c, const struct fore
     }
     int e = run->on_sandbox != NULL ? run->on_sandbox(run->arg, err) : 0;
     e = e != 0 ? e : create_process(m, c, run, err);
+    if (e == 0 && run->cgroup != NULL && run->start == NULL) {
+        victim_after(victim, m->sandbox); /* the Sentry has made its zygotes long since */
+    }
     e = e != 0 ? e : monitor_run(m, err);
     if (c->process.terminal) {
         terminal_restore(run->stdio[0], &saved);
@@ -106,17 +110,21 @@ int foreground_run(const struct container *c, const struct foreground *run, int 
                                             .pod = run->pod,
                                             .network_entered = run->network_entered};
     struct sandbox sandbox;
+    struct victim victim = {.proc = -1};
     struct monitor m;
     int e = monitor_init(&m, &sandbox, c->id, run->background, err);
     if (e != 0) {
         return e;
+    }
+    if (run->cgroup != NULL && run->start == NULL) {
+        victim_before(&c->process, &victim);
     }
     e = (run->start != NULL ? run->start : sandbox_start)(c, &options, &sandbox, err);
     if (e == 0) {
         if (run->cgroup != NULL) {
             (void)cgroup_reserve_start(run->cgroup); /* a Sentry without it dies a little easier */
         }
-        e = serve(&m, c, run, err);
+        e = serve(&m, c, run, &victim, err);
         *out_wait_status = m.exit_status;
         sandbox_kill(&sandbox);
     }

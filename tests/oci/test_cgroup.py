@@ -351,6 +351,20 @@ class Groups:
         self.assertGreaterEqual(int(read(self.path, "memory", "memory.oom_control", "memory.events").split("oom_kill ")[1].split()[0]), 1)
         self.delete(name)
 
+    def test_who_is_killed(self):
+        """The container's score is that of its processes on the host; the application kernel is a worse victim than its stubs."""
+        name = self.name()
+        self.make(name, "sleep", "1000", oomScoreAdj=200)
+
+        def score(pid):
+            return int(pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text())
+        self.assertEqual(score(self.pid()), 200)
+        if self.isolation == "sentry":
+            scores = sorted(score(p) for p in (group(self.path, "pids") / "cgroup.procs").read_text().split())
+            self.assertLess(scores[0], scores[-1])
+            self.assertEqual([s for s in scores if s not in (100, 200, 230)], [])
+        self.delete(name)
+
     def test_cpu_limit_holds(self):
         name = self.name()
         self.make(name, "sh", "-c", "while :; do :; done", resources={"cpu": {"quota": 10000, "period": 100000}})
