@@ -365,6 +365,31 @@ static void add_hooks(struct plan *p, enum hook_stage stage, const char *name, b
     }
 }
 
+/* What lies in the root, up to the hooks that may add to it. */
+static void add_inside(struct plan *p) {
+    const struct plan_input *in = p->in;
+    if (in->own_groups == NULL) {
+        add(p, SETUP_AWAIT, "to fill the control groups", NULL, STAGE_GROUPS);
+    }
+    if ((p->fresh & CLONE_NEWCGROUP) != 0) {
+        add(p, SETUP_UNSHARE, "of type cgroup", NULL, CLONE_NEWCGROUP);
+    }
+    add_mounts(p);
+    add_devices(p);
+    add(p, SETUP_MAKE_DIRECTORY, in->process->cwd, NULL, 0);
+    if (in->process->terminal) {
+        add(p, SETUP_CONSOLE, NULL, NULL, 1);
+        add(p, SETUP_CONTROLLING_TERMINAL, NULL, NULL, 0);
+    }
+    if (plan_has_runtime_hooks(in->c)) {
+        if (in->own_groups != NULL) {
+            add(p, SETUP_AWAIT, "to set what it alone can", NULL, STAGE_GROUPS);
+        }
+        add(p, SETUP_RUNTIME_HOOKS, NULL, NULL, STAGE_HOOKS);
+    }
+    add_hooks(p, HOOK_CREATE_CONTAINER, "createContainer", false);
+}
+
 int plan_container(const struct plan_input *in, struct setup_plan *out, struct err *err) {
     struct plan p = {.in = in,
                      .out = out,
@@ -387,26 +412,7 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
     if (in->c->overlay == OVERLAY_MEMORY) {
         add(&p, SETUP_ROOT_OVERLAY, in->c->rootfs, NULL, 0);
     }
-    if (in->own_groups == NULL) {
-        add(&p, SETUP_AWAIT, "to fill the control groups", NULL, STAGE_GROUPS);
-    }
-    if ((p.fresh & CLONE_NEWCGROUP) != 0) {
-        add(&p, SETUP_UNSHARE, "of type cgroup", NULL, CLONE_NEWCGROUP);
-    }
-    add_mounts(&p);
-    add_devices(&p);
-    add(&p, SETUP_MAKE_DIRECTORY, in->process->cwd, NULL, 0);
-    if (in->process->terminal) {
-        add(&p, SETUP_CONSOLE, NULL, NULL, 1);
-        add(&p, SETUP_CONTROLLING_TERMINAL, NULL, NULL, 0);
-    }
-    if (plan_has_runtime_hooks(in->c)) {
-        if (in->own_groups != NULL) {
-            add(&p, SETUP_AWAIT, "to set what it alone can", NULL, STAGE_GROUPS);
-        }
-        add(&p, SETUP_RUNTIME_HOOKS, NULL, NULL, STAGE_HOOKS);
-    }
-    add_hooks(&p, HOOK_CREATE_CONTAINER, "createContainer", false);
+    add_inside(&p);
     /* After the hooks, which may fill the root; while the host's /dev/null can still be mounted. */
     add_readonly(&p);
     add(&p, in->how->no_pivot ? SETUP_CHROOT : SETUP_PIVOT, NULL, NULL, 0);

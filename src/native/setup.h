@@ -49,7 +49,6 @@ struct setup {
     int report;        /* where a failure goes: sync, then start's connection */
     int root;          /* of the container, O_PATH */
     int null;          /* the host's /dev/null, checked to be the device 1:3 */
-    int console;       /* the terminal's slave, or -1 */
     int lsm_fd;        /* of LSM_OPEN, or -1 */
     uint32_t keep_fds; /* 3 ... 3 + keep_fds - 1 go to the program */
     bool user_namespace;

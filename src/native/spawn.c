@@ -73,7 +73,7 @@ static int open_group(const struct spawn *s, bool *out_needed) {
 int spawn_begin(struct spawn *s, struct err *err) {
     s->sync[0] = s->sync[1] = -1;
     s->setup.sync = s->setup.start_listen = s->setup.report = s->setup.root = -1;
-    s->setup.null = s->setup.console = s->setup.lsm_fd = s->setup.proc.root = -1;
+    s->setup.null = s->setup.lsm_fd = s->setup.proc.root = -1;
     s->setup.c = s->in.c;
     s->setup.process = s->in.process;
     s->setup.how = s->in.how;
