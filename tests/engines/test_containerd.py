@@ -11,6 +11,8 @@ import engine
 import images
 
 IMAGE = "localhost/busybox:latest"
+# ctr stops copying the output when it hears of the end (Task.Delete cancels it first): what is to be read gets a moment before.
+MOMENT = "sleep 0.3"
 
 
 class Containerd(engine.EngineTest):
@@ -81,19 +83,19 @@ class Containerd(engine.EngineTest):
             self.ctr("container", "rm", name, ok=False)
 
     def test_run(self):
-        r = self.run_ctr("sh", "-c", "echo out; echo err >&2; id -u; exit 5", options=("--rm",), ok=False)
+        r = self.run_ctr("sh", "-c", f"echo out; echo err >&2; id -u; {MOMENT}; exit 5", options=("--rm",), ok=False)
         self.assertEqual((r.stdout, r.returncode), ("out\n0\n", 5))
         self.assertIn("err", r.stderr)
 
     def test_run_options(self):
-        got = self.run_ctr("sh", "-c", "pwd; echo $A; touch /x 2>&1; true", options=("--rm", "--cwd", "/etc", "--env", "A=b", "--read-only"))
+        got = self.run_ctr("sh", "-c", f"pwd; echo $A; touch /x 2>&1; {MOMENT}", options=("--rm", "--cwd", "/etc", "--env", "A=b", "--read-only"))
         self.assertEqual(got.stdout.splitlines(), ["/etc", "b", "touch: /x: Read-only file system"])
 
     def test_bind_mount(self):
         folder = self.box.path("/run/shared")
         folder.mkdir(exist_ok=True)
         (folder / "in").write_text("text\n")
-        r = self.run_ctr("cat", "/mnt/in", options=("--rm", "--mount", "type=bind,src=/run/shared,dst=/mnt,options=rbind:ro"))
+        r = self.run_ctr("sh", "-c", f"cat /mnt/in; {MOMENT}", options=("--rm", "--mount", "type=bind,src=/run/shared,dst=/mnt,options=rbind:ro"))
         self.assertEqual(r.stdout, "text\n")
 
     def test_program_errors(self):
@@ -112,7 +114,7 @@ class Containerd(engine.EngineTest):
 
     def test_exec(self):
         self.background("sleep", "1000")
-        r = self.ctr("task", "exec", "--exec-id", "e1", "--user", "1000", "--cwd", "/etc", "test", "sh", "-c", "id -u; pwd; exit 3", ok=False)
+        r = self.ctr("task", "exec", "--exec-id", "e1", "--user", "1000", "--cwd", "/etc", "test", "sh", "-c", f"id -u; pwd; {MOMENT}; exit 3", ok=False)
         self.assertEqual((r.stdout, r.returncode), ("1000\n/etc\n", 3))
         r = self.ctr("task", "exec", "--exec-id", "e2", "test", "nothing-here", ok=False)
         self.assertIn("executable file not found in $PATH", r.stderr)
@@ -157,7 +159,7 @@ class Containerd(engine.EngineTest):
     def test_a_second_container_in_the_namespaces_of_the_first(self):
         self.background("sleep", "1000")
         pid = self.tasks()["test"][0]
-        r = self.run_ctr("echo", "joined", options=("--rm", "--with-ns", f"network:/proc/{pid}/ns/net", "--with-ns", f"ipc:/proc/{pid}/ns/ipc"),
+        r = self.run_ctr("sh", "-c", f"echo joined; {MOMENT}", options=("--rm", "--with-ns", f"network:/proc/{pid}/ns/net", "--with-ns", f"ipc:/proc/{pid}/ns/ipc"),
                          name="second")
         self.assertEqual(r.stdout, "joined\n")
 
@@ -167,7 +169,7 @@ class Containerd(engine.EngineTest):
         self.stop_daemon(signal.SIGKILL)
         self.start_daemon()
         self.assertEqual(self.tasks()["test"], (pid, "RUNNING"))
-        self.assertEqual(self.ctr("task", "exec", "--exec-id", "e1", "test", "echo", "alive").stdout, "alive\n")
+        self.assertEqual(self.ctr("task", "exec", "--exec-id", "e1", "test", "sh", "-c", f"echo alive; {MOMENT}").stdout, "alive\n")
 
     def test_nothing_is_left(self):
         mounts = self.box.run("cat", "/proc/self/mountinfo").stdout.count("\n")
