@@ -2,8 +2,8 @@
 /*
  * launch COMMAND [ARG...]: runs it and prints on standard output its wall time in microseconds, the
  * peak resident memory in KB of it and of what it waited for (getrusage(2)), and its exit status.
- * The command's own output goes to standard error.  A small program of its own, as peak memory counts
- * what the process was before exec.
+ * The command's own output goes to standard error.  A small program of its own, as peak memory
+ * counts what the process was before exec.
  */
 #include <spawn.h>
 #include <stdio.h>

@@ -116,6 +116,11 @@ static int sentry_record(struct monitor *m, uint32_t wait_id, struct moat_ctl_re
 }
 
 static int no_answer(int e, struct err *err) {
+    if (e == -EPROTO) {
+        return err_set(err, e,
+                       "moat and the moat-sentry beside it are of different builds: install or "
+                       "build both anew");
+    }
     return err_sys(err, e, "the Sentry does not answer (its log says why: --debug --log FILE)");
 }
 

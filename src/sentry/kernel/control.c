@@ -524,8 +524,13 @@ static void handle_message(const void *buf, size_t len, const int *hfds, uint32_
 
     memset(&a->reply, 0, sizeof(a->reply));
     if (ctl_header_check(buf, len, &h) != 0) {
-        log_error("control: a record of %lu bytes is no message", (unsigned long)len);
+        /* Of another version, perhaps.  The host side waits for an answer: that tells it as much.
+         */
+        log_error("control: a record of %lu bytes is no message of this version",
+                  (unsigned long)len);
         close_donated(hfds, hfd_count);
+        set_message(&a->reply, "not of this version of the control protocol%s", "");
+        send_answer(a, len >= sizeof(h) ? h.id : 0, -EPROTO);
         return;
     }
     if (h.type == MOAT_CTL_CREATE || h.type == MOAT_CTL_EXEC) {
