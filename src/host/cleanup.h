@@ -16,7 +16,8 @@ static inline void cleanup_fd_fn(int *fd) {
 static inline void cleanup_free_fn(void *p) {
     free(*(void **)p);
 }
-#define cleanup_free __attribute__((cleanup(cleanup_free_fn)))
+/* A variable may be there for its end alone, which clang takes for no use. */
+#define cleanup_free __attribute__((cleanup(cleanup_free_fn), unused))
 
 static inline int steal_fd(int *fd) {
     int out = *fd;

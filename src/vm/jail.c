@@ -128,8 +128,8 @@ int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, struct err 
         e = place_tree(root, path, devices[i], MOUNT_ATTR_NOEXEC, err);
     }
     e = e != 0 || kvm_owner == 0 ? e : make_kvm(root, kvm_owner, err);
-    e = e != 0 ? e : place_detached(root, kernel, HYPERVISOR_KERNEL + 1, data, err);
-    e = e != 0 ? e : place_detached(root, initramfs, HYPERVISOR_INITRAMFS + 1, data, err);
+    e = e != 0 ? e : place_detached(root, kernel, &HYPERVISOR_KERNEL[1], data, err);
+    e = e != 0 ? e : place_detached(root, initramfs, &HYPERVISOR_INITRAMFS[1], data, err);
     return e != 0 ? e : enter_root(root, err);
 }
 

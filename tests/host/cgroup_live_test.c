@@ -42,7 +42,9 @@ static void on_warn(void *arg, const char *message) {
 static struct cgroup_options options(const char *name) {
     static char id[64], path[128];
     snprintf(id, sizeof(id), "moat-test-%d", getpid());
-    snprintf(path, sizeof(path), name == NULL ? "" : name, getpid());
+    if (name != NULL) {
+        snprintf(path, sizeof(path), name, getpid());
+    }
     return (struct cgroup_options){.path = name == NULL ? NULL : path, .id = id, .warn = on_warn};
 }
 
