@@ -111,6 +111,15 @@ def run_python(folders, pattern, tally):
         result = runner.run(suite)
         failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
         tally.add(result.good + len(result.expectedFailures), failed, len(result.skipped))
+        forget(TESTS / folder)
+
+
+def forget(folder):
+    """Two folders may hold modules of one name: none of this one's is imported any more."""
+    sys.path[:] = [p for p in sys.path if pathlib.Path(p or ".").resolve() != folder]
+    for name, module in list(sys.modules.items()):
+        if pathlib.Path(getattr(module, "__file__", None) or "/").parent == folder:
+            del sys.modules[name]
 
 
 def flatten(suite):

@@ -118,6 +118,9 @@ __attribute__((unused)) static void harness_run(const char *name, void (*fn)(voi
         if (chdir(dir) != 0) {
             _exit(1);
         }
+        signal(SIGHUP, SIG_DFL); /* nohup and shells without job control leave these ignored */
+        signal(SIGINT, SIG_DFL);
+        signal(SIGQUIT, SIG_DFL);
         alarm(HARNESS_SECONDS);
         g_test_failed = 0;
         fn();
