@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PID 1 of the virtual machine: its loop.  See agent.h. */
 #include "agent/agent.h"
+#include "host/clock.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,12 +12,6 @@
 
 static struct agent g_agent; /* too large for a stack */
 static struct pollfd g_polls[MUX_POLLS_MAX + 1 + AGENT_PROCESSES];
-
-static uint64_t now_ns(void) {
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail */
-    return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 static void prepare_signals(struct agent *a) {
     sigset_t set;
@@ -64,7 +59,7 @@ static void turn(struct agent *a) {
 
 int main(void) {
     struct agent *a = &g_agent;
-    a->boot_ns = now_ns();
+    a->boot_ns = clock_now_ns(CLOCK_BOOTTIME);
     boot_machine();
     prepare_signals(a);
     int fd = boot_connect();
@@ -73,8 +68,9 @@ int main(void) {
     }
     a->mux.on_frame = agent_frame;
     a->mux.arg = a;
-    const struct moat_agent_hello hello = {
-        .version = MOAT_AGENT_VERSION, .boot_ns = a->boot_ns, .ready_ns = now_ns()};
+    const struct moat_agent_hello hello = {.version = MOAT_AGENT_VERSION,
+                                           .boot_ns = a->boot_ns,
+                                           .ready_ns = clock_now_ns(CLOCK_BOOTTIME)};
     if (mux_send(&a->mux, MOAT_AGENT_HELLO, 0, &hello, sizeof(hello)) != 0) {
         boot_off("no memory");
     }

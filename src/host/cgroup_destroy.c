@@ -8,6 +8,7 @@
 
 #include "host/cgroup_systemd.h"
 #include "host/cleanup.h"
+#include "host/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -91,9 +92,9 @@ static void wait_pidfds(int dir) {
         }
     }
     /* One after the other: all have to go. */
-    int64_t limit = cg_now_ms() + WAIT_STEP_MS;
+    int64_t limit = clock_now_ms() + WAIT_STEP_MS;
     for (nfds_t i = 0; i < count; i++) {
-        int64_t left = limit - cg_now_ms();
+        int64_t left = limit - clock_now_ms();
         (void)poll(&fds[i], 1, left > 0 ? (int)left : 0); /* looked at again anyway */
         (void)close(fds[i].fd);                           /* only waited on */
     }
@@ -132,12 +133,12 @@ static int kill_rest(const struct cgroup *cg, struct err *err) {
 
 /* systemd ends a scope by itself when its last process is gone, and takes its folder away. */
 static bool scope_ended(const struct cgroup *cg) {
-    int64_t limit = cg_now_ms() + SCOPE_LIMIT_MS;
+    int64_t limit = clock_now_ms() + SCOPE_LIMIT_MS;
     const struct timespec moment = {.tv_nsec = 2000000};
     int i = cg_find_at(cg, cg->mode == CGROUP_V2 ? "" : "name=systemd");
     for (;;) {
         cleanup_fd int dir = i < 0 ? -ENOTSUP : cg_open(cg->at[i].dir);
-        if (dir == -ENOENT || cg_now_ms() >= limit) {
+        if (dir == -ENOENT || clock_now_ms() >= limit) {
             return dir == -ENOENT;
         }
         wait_gone(cg);
@@ -146,7 +147,7 @@ static bool scope_ended(const struct cgroup *cg) {
 }
 
 int cgroup_destroy(const struct cgroup *cg, struct err *err) {
-    int64_t limit = cg_now_ms() + DESTROY_LIMIT_MS;
+    int64_t limit = clock_now_ms() + DESTROY_LIMIT_MS;
     const struct timespec moment = {.tv_nsec = 1000000};
     size_t failed = 0;
     int e = cg->systemd ? kill_rest(cg, err) : 0;
@@ -156,7 +157,7 @@ int cgroup_destroy(const struct cgroup *cg, struct err *err) {
     if (e != 0) {
         return e;
     }
-    while ((e = remove_all(cg, &failed)) == -EBUSY && cg_now_ms() < limit) {
+    while ((e = remove_all(cg, &failed)) == -EBUSY && clock_now_ms() < limit) {
         e = kill_rest(cg, err);
         if (e != 0) {
             return e;

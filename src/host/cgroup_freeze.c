@@ -11,6 +11,7 @@
 #include "host/cgroup_internal.h"
 
 #include "host/cleanup.h"
+#include "host/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,12 +23,6 @@
 
 #define FREEZE_LIMIT_MS 5000
 #define SETTLED_LOOKS   2 /* in a row */
-
-int64_t cg_now_ms(void) {
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* The state letter of proc(5), field 3 of stat, behind the name's last parenthesis. */
 static char thread_state(int task, const char *tid) {
@@ -109,9 +104,9 @@ static void wait_change(int dir, bool v2, int round) {
 }
 
 static int wait_stopped(int dir, bool v2, pid_t *out_moving) {
-    int64_t limit = cg_now_ms() + FREEZE_LIMIT_MS;
+    int64_t limit = clock_now_ms() + FREEZE_LIMIT_MS;
     int settled = 0;
-    for (int round = 0; cg_now_ms() < limit; round++) {
+    for (int round = 0; clock_now_ms() < limit; round++) {
         int e = v2 ? v2_stopped(dir) : v1_stopped(dir);
         if (e != 0) {
             return e < 0 ? e : 0;

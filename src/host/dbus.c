@@ -3,6 +3,7 @@
 #include "host/dbus.h"
 
 #include "host/cleanup.h"
+#include "host/clock.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -86,12 +87,6 @@ void dbus_end_array(struct dbus_body *b, size_t begun, size_t align) {
 
 /* ---- the socket ---- */
 
-static int64_t now_ms(void) {
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int lost(int e, struct err *err) {
     return err_sys(err, e, "the connection to systemd failed");
 }
@@ -99,7 +94,7 @@ static int lost(int e, struct err *err) {
 static int wait_for(const struct dbus *d, short events) {
     struct pollfd p = {.fd = d->fd, .events = events};
     for (;;) {
-        int64_t left = d->deadline_ms - now_ms();
+        int64_t left = d->deadline_ms - clock_now_ms();
         int n = left <= 0 ? 0 : poll(&p, 1, (int)left);
         if (n > 0) {
             return 0;
@@ -169,7 +164,7 @@ int dbus_connect(struct dbus *d, const char *socket_path, int timeout_s, struct 
         return err_set(err, -ENAMETOOLONG, "the path of systemd's socket is too long");
     }
     *d = (struct dbus){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
-                       .deadline_ms = now_ms() + timeout_s * 1000};
+                       .deadline_ms = clock_now_ms() + timeout_s * 1000};
     int e = d->fd < 0 || connect(d->fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 ? -errno : 0;
     e = e != 0 ? e : authenticate(d);
     if (e != 0) {

@@ -129,10 +129,6 @@ int mount_tree_attach(int tree, int target) {
 
 /* ---- attributes ---- */
 
-bool mount_attrs_empty(const struct mount_attrs *a) {
-    return (a->set | a->clear | a->tree_set | a->tree_clear | a->propagation) == 0 && a->userns < 0;
-}
-
 /* A remount of the mount that `mnt` is the root of: mount(2) replaces all flags, so the present
  * ones are read first. */
 static int legacy_set(int mnt, uint64_t set, uint64_t clear) {

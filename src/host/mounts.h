@@ -26,7 +26,6 @@ must_check int mount_fs_open(const char *fstype, const char *source, const char 
                              const char *context, uint64_t attrs, struct err *err);
 /* Works on attached and detached mounts; -ENOSYS (without *err) when detached on an old kernel. */
 must_check int mount_set_attrs(int mnt, const struct mount_attrs *attrs, struct err *err);
-bool mount_attrs_empty(const struct mount_attrs *attrs);
 /* Puts a detached tree on the target. */
 must_check int mount_tree_attach(int tree, int target);
 

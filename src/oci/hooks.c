@@ -7,13 +7,14 @@
 #include "oci/hooks.h"
 
 #include "host/cleanup.h"
+#include "host/clock.h"
+#include "host/memfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -41,20 +42,10 @@ const char *hook_stage_name(enum hook_stage stage) {
     return g_stage_names[stage];
 }
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail */
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* A file that a hook of any appetite can be given: nobody has to feed a pipe. */
 static int state_file(const char *state_json, struct err *err) {
-    size_t len = strlen(state_json);
-    cleanup_fd int fd = memfd_create("moat-hook-state", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, state_json, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) != 0) {
-        return err_sys(err, -errno, "cannot lay down the state for hooks");
-    }
-    return steal_fd(&fd);
+    int fd = memfd_make("moat-hook-state", state_json, strlen(state_json));
+    return fd >= 0 ? fd : err_sys(err, fd, "cannot lay down the state for hooks");
 }
 
 static noreturn_fn void hook_child(const struct oci_hook *hook, int input, int output, int status) {
@@ -128,11 +119,11 @@ static void keep_output(struct hook_process *p) {
 
 /* Its wait status, or -ETIME. */
 static int wait_hook(const struct oci_hook *hook, struct hook_process *p) {
-    int64_t deadline = now_ms() + (int64_t)hook->timeout_s * 1000;
+    int64_t deadline = clock_now_ms() + (int64_t)hook->timeout_s * 1000;
     for (;;) {
         struct pollfd polls[2] = {{.fd = p->pidfd, .events = POLLIN},
                                   {.fd = p->output, .events = POLLIN}};
-        int64_t left = hook->timeout_s == 0 ? -1 : MAX(deadline - now_ms(), (int64_t)0);
+        int64_t left = hook->timeout_s == 0 ? -1 : MAX(deadline - clock_now_ms(), (int64_t)0);
         int n = poll(polls, 2, (int)MIN(left, (int64_t)INT32_MAX));
         if (n < 0) {
             continue; /* EINTR */

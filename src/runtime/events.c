@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* events: see control.h.  The lines have the shape of runc's, which engines parse. */
+#include "host/clock.h"
 #include "runtime/control.h"
 
 #include "host/cleanup.h"
@@ -100,26 +101,20 @@ static int take_events(struct watch *w, const struct pollfd fds[2], struct err *
     return e;
 }
 
-static int64_t now_ms(void) {
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int watch_until_end(struct watch *w, uint64_t interval_ms, struct err *err) {
-    int64_t next = now_ms() + (int64_t)interval_ms;
+    int64_t next = clock_now_ms() + (int64_t)interval_ms;
     int e = 0;
     while (e == 0) {
         struct pollfd fds[2] = {{.fd = w->pidfd, .events = POLLIN},
                                 {.fd = w->oom, .events = POLLIN}};
-        int64_t left = next - now_ms();
+        int64_t left = next - clock_now_ms();
         int n = left <= 0 ? 0 : poll(fds, 2, (int)MIN(left, INT32_MAX));
         if (n < 0 && errno != EINTR) {
             return err_sys(err, -errno, "cannot wait for events");
         }
         if (n > 0) {
             e = take_events(w, fds, err);
-        } else if (now_ms() >= next) {
+        } else if (clock_now_ms() >= next) {
             next += (int64_t)interval_ms;
             e = emit_stats(w, err);
         }

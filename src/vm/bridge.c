@@ -3,6 +3,7 @@
 #include "vm/bridge.h"
 
 #include "host/cleanup.h"
+#include "host/clock.h"
 #include "host/msg.h"
 #include "host/mux.h"
 #include "moat/agent.h"
@@ -63,17 +64,11 @@ static void answer_failure(struct bridge *b, uint32_t id, int error, const char 
     (void)send_monitor(b, &r, sizeof(r));                        /* the loop ends on a failure */
 }
 
-static uint64_t now_ns(void) {
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-    return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
 /* How long the start took; the guest's figures are its own words. */
 static void report_start(struct bridge *b) {
     const struct bridge_options *o = b->options;
     if (!b->reported && o->log >= 0) {
-        uint64_t now = now_ns();
+        uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
         char line[256];
         int n = snprintf(
             line, sizeof(line),
@@ -235,7 +230,7 @@ static int take_frame(void *arg, const struct moat_agent_frame *f, const void *p
     if (f->kind == MOAT_AGENT_HELLO && f->size == sizeof(hello) && !b->hello) {
         memcpy(&hello, payload, sizeof(hello));
         b->hello = true;
-        b->hello_ns = now_ns();
+        b->hello_ns = clock_now_ns(CLOCK_MONOTONIC);
         b->boot_ns = hello.boot_ns;
         b->agent_ns = hello.ready_ns - hello.boot_ns;
         return hello.version == MOAT_AGENT_VERSION ? 0 : -EPROTO;

@@ -10,6 +10,7 @@
 #include "vm/machine.h"
 
 #include "host/cleanup.h"
+#include "host/clock.h"
 #include "host/strlist.h"
 #include "vm/bridge.h"
 #include "vm/hypervisor.h"
@@ -370,9 +371,7 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                         .agent = {-1, -1},
                         .user = jail_user()};
     *out = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1};
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-    m.started = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+    m.started = clock_now_ns(CLOCK_MONOTONIC);
     rate_begin(&m);
     int e = open_all(&m, err);
     e = e != 0 ? e : start_bridge(&m, &out->sentry_pid, err);
