@@ -380,8 +380,8 @@ int cgroup_enter(const struct cgroup *cg, pid_t pid, struct err *err) {
 
 int cgroup_open(const struct cgroup *cg, struct err *err) {
     int i = cg_find_at(cg, "");
-    if (i < 0 || cg->mode != CGROUP_V2) {
-        return err_set(err, -ENOTSUP, "the container has no single group of cgroup v2");
+    if (i < 0) {
+        return err_set(err, -ENOTSUP, "the container has no group of cgroup v2");
     }
     /* Not O_PATH: clone3(2) wants a descriptor that was opened. */
     cleanup_fd int dir = cg_open(cg->at[i].dir);

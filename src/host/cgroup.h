@@ -140,7 +140,7 @@ must_check int cgroup_create(const struct cgroup_options *options,
                              struct cgroup *out, struct err *err);
 /* Moves a process, with the threads it has, into all of them. */
 must_check int cgroup_enter(const struct cgroup *cg, pid_t pid, struct err *err);
-/* A descriptor of the v2 folder for CLONE_INTO_CGROUP, or -ENOTSUP on v1. */
+/* A descriptor of the v2 folder for CLONE_INTO_CGROUP, or -ENOTSUP where it has none. */
 must_check int cgroup_open(const struct cgroup *cg, struct err *err);
 /* Writes those limits that `resources` has set; device rules stay as they were created. */
 must_check int cgroup_update(const struct cgroup *cg, const struct cgroup_resources *resources,

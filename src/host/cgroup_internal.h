@@ -95,6 +95,15 @@ struct cg_apply {
     const struct cg_warn *warn;
 };
 
+/* Engines write zero for "not asked for". */
+static inline bool asked_i64(const struct cgroup_i64 *v) {
+    return v->set && v->value != 0;
+}
+
+static inline bool asked_u64(const struct cgroup_u64 *v) {
+    return v->set && v->value != 0;
+}
+
 /* One row of cgroup_limits.c: a controller and how its limits are written. */
 struct cg_controller {
     const char *v1, *v2; /* names; v2 "" for what every v2 group has */
@@ -118,6 +127,8 @@ must_check int cg_v2_pids(const struct cg_apply *a, struct err *err);
 must_check int cg_v2_io(const struct cg_apply *a, struct err *err);
 must_check int cg_v2_hugetlb(const struct cg_apply *a, struct err *err);
 must_check int cg_v2_unified(const struct cg_apply *a, struct err *err);
+/* hugetlb.SIZE.`suffix`, and the same of reservations where the kernel has it. */
+must_check int cg_set_hugetlb(const struct cg_apply *a, const char *suffix, struct err *err);
 must_check int cg_set_rdma(const struct cg_apply *a, struct err *err);
 /* All limits of `r` into the groups of cg.  devices: the device rules too. */
 must_check int cg_limits(const struct cgroup *cg, const struct cgroup_resources *r, bool devices,
@@ -180,7 +191,5 @@ void cg_pids_free(struct cg_pids *p);
  * with processes in it, unless may_be_used. */
 must_check int cg_make_hierarchy(const struct cg_hierarchy *h, const char *below, struct cgroup *cg,
                                  bool may_be_used, struct err *err);
-/* Milliseconds of the monotonic clock. */
-int64_t cg_now_ms(void);
 
 #endif

@@ -17,14 +17,6 @@
 
 /* ---- memory ---- */
 
-static bool asked_i64(const struct cgroup_i64 *v) {
-    return v->set && v->value != 0;
-}
-
-static bool asked_u64(const struct cgroup_u64 *v) {
-    return v->set && v->value != 0;
-}
-
 /* memory.limit <= memory.memsw.limit at every moment: the one that grows goes first. */
 static int memory_and_swap(const struct cg_apply *a, struct err *err) {
     int64_t limit = asked_i64(&a->r->memory.limit) ? a->r->memory.limit.value : 0;
@@ -247,19 +239,23 @@ int cg_v1_blkio(const struct cg_apply *a, struct err *err) {
 
 /* ---- the small ones ---- */
 
-int cg_v1_hugetlb(const struct cg_apply *a, struct err *err) {
+int cg_set_hugetlb(const struct cg_apply *a, const char *suffix, struct err *err) {
     char file[96];
     int e = 0;
     for (size_t i = 0; i < a->r->hugepage_count && e == 0; i++) {
         const struct cgroup_hugepage *h = &a->r->hugepages[i];
-        (void)snprintf(file, sizeof(file), "hugetlb.%.32s.limit_in_bytes", h->page_size); /* fits */
+        (void)snprintf(file, sizeof(file), "hugetlb.%.32s.%s", h->page_size, suffix); /* fits */
         e = cg_set(&a->dir, file, err, "%llu", ULL(h->limit));
-        (void)snprintf(file, sizeof(file), "hugetlb.%.32s.rsvd.limit_in_bytes", h->page_size);
+        (void)snprintf(file, sizeof(file), "hugetlb.%.32s.rsvd.%s", h->page_size, suffix);
         if (e == 0 && cg_has(a->dir.fd, file)) { /* reservations count since Linux 5.7 */
             e = cg_set(&a->dir, file, err, "%llu", ULL(h->limit));
         }
     }
     return e;
+}
+
+int cg_v1_hugetlb(const struct cg_apply *a, struct err *err) {
+    return cg_set_hugetlb(a, "limit_in_bytes", err);
 }
 
 int cg_v1_net_cls(const struct cg_apply *a, struct err *err) {

@@ -5,8 +5,6 @@
  */
 #include "host/cgroup_internal.h"
 
-#include "host/cleanup.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,14 +12,6 @@
 #define LL(x)         ((long long)(x))
 #define ULL(x)        ((unsigned long long)(x))
 #define CPU_PERIOD_US 100000ull /* the kernel's default */
-
-static bool asked_i64(const struct cgroup_i64 *v) {
-    return v->set && v->value != 0;
-}
-
-static bool asked_u64(const struct cgroup_u64 *v) {
-    return v->set && v->value != 0;
-}
 
 /* -1 is "max". */
 static int set_limit(const struct cg_apply *a, const char *file, int64_t value, struct err *err) {
@@ -208,18 +198,7 @@ int cg_v2_io(const struct cg_apply *a, struct err *err) {
 /* ---- the small ones ---- */
 
 int cg_v2_hugetlb(const struct cg_apply *a, struct err *err) {
-    char file[96];
-    int e = 0;
-    for (size_t i = 0; i < a->r->hugepage_count && e == 0; i++) {
-        const struct cgroup_hugepage *h = &a->r->hugepages[i];
-        (void)snprintf(file, sizeof(file), "hugetlb.%.32s.max", h->page_size); /* fits */
-        e = cg_set(&a->dir, file, err, "%llu", ULL(h->limit));
-        (void)snprintf(file, sizeof(file), "hugetlb.%.32s.rsvd.max", h->page_size);
-        if (e == 0 && cg_has(a->dir.fd, file)) { /* reservations count since Linux 5.7 */
-            e = cg_set(&a->dir, file, err, "%llu", ULL(h->limit));
-        }
-    }
-    return e;
+    return cg_set_hugetlb(a, "max", err);
 }
 
 /* One of the map's values: its lines are written one by one, as the kernel takes one a write. */

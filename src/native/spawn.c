@@ -59,15 +59,10 @@ static void choose_groups(struct spawn *s) {
 
 /* The folder of cgroup v2 for CLONE_INTO_CGROUP; *out_needed when there is one. */
 static int open_group(const struct spawn *s, bool *out_needed) {
-    const struct cgroup *cg = s->in.cgroup;
-    *out_needed = false;
-    for (size_t i = 0; cg != NULL && !s->in.helper && i < cg->count; i++) {
-        if (cg->at[i].name[0] == '\0') {
-            *out_needed = true;
-            return open(cg->at[i].dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        }
-    }
-    return -1;
+    struct err ignored = {0};
+    int fd = s->in.cgroup != NULL && !s->in.helper ? cgroup_open(s->in.cgroup, &ignored) : -ENOTSUP;
+    *out_needed = fd != -ENOTSUP;
+    return fd;
 }
 
 int spawn_begin(struct spawn *s, struct err *err) {
