@@ -185,13 +185,6 @@ int oci_bundle_text(const char *bundle, char **out_text, size_t *out_len, struct
     return e;
 }
 
-int oci_config_read(const struct oci_reading *how, struct container *c, struct err *err) {
-    cleanup_free char *text = NULL;
-    size_t len = 0;
-    int e = oci_bundle_text(how->bundle, &text, &len, err);
-    return e != 0 ? e : oci_config_parse(how, text, len, c, err);
-}
-
 int oci_process_read(const struct oci_reading *how, const char *path, struct container_process *p,
                      struct err *err) {
     cleanup_free char *text = NULL;

@@ -42,8 +42,7 @@ must_check int oci_process_parse(const struct oci_reading *how, const char *text
 must_check int oci_resources_parse(const struct oci_reading *how, const char *text, size_t len,
                                    struct cgroup_resources *resources, struct err *err);
 
-/* From files: how->bundle's config.json; `path` or "-". */
-must_check int oci_config_read(const struct oci_reading *how, struct container *c, struct err *err);
+/* From files: `path` or "-". */
 must_check int oci_process_read(const struct oci_reading *how, const char *path,
                                 struct container_process *p, struct err *err);
 must_check int oci_resources_load(const struct oci_reading *how, const char *path,

@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 struct builder {
@@ -321,4 +322,18 @@ int ctlmsg_ref(struct moat_ctl_ref *ref, uint16_t type, uint32_t size, uint32_t 
     memcpy(ref->container, container, strlen(container) + 1);
     memcpy(ref->exec_id, exec, strlen(exec) + 1);
     return 0;
+}
+
+int ctlmsg_winsize(struct moat_ctl_winsize *msg, int terminal_fd, uint32_t request_id,
+                   const char *container, const char *exec_id) {
+    struct winsize ws;
+    memset(msg, 0, sizeof(*msg));
+    if (ioctl(terminal_fd, TIOCGWINSZ, &ws) != 0) {
+        return -errno;
+    }
+    msg->rows = ws.ws_row;
+    msg->cols = ws.ws_col;
+    msg->xpixel = ws.ws_xpixel;
+    msg->ypixel = ws.ws_ypixel;
+    return ctlmsg_ref(&msg->ref, MOAT_CTL_WINSIZE, sizeof(*msg), request_id, container, exec_id);
 }

@@ -38,4 +38,8 @@ must_check int ctlmsg_build_create(const struct container *c, const struct conta
 must_check int ctlmsg_ref(struct moat_ctl_ref *ref, uint16_t type, uint32_t size,
                           uint32_t request_id, const char *container, const char *exec_id);
 
+/* The window size of a terminal as a message: -errno of ioctl_tty(2), -ENAMETOOLONG. */
+must_check int ctlmsg_winsize(struct moat_ctl_winsize *msg, int terminal_fd, uint32_t request_id,
+                              const char *container, const char *exec_id);
+
 #endif

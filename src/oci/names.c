@@ -215,8 +215,3 @@ int oci_capability(const char *name) {
     const struct oci_name *found = oci_name_find(g_oci_capabilities, name);
     return found != NULL ? (int)found->value : -1;
 }
-
-int oci_rlimit(const char *name) {
-    const struct oci_name *found = oci_name_find(g_oci_rlimits, name);
-    return found != NULL ? (int)found->value : -1;
-}

@@ -31,8 +31,6 @@ const char *oci_name_of(const struct oci_name *names, uint64_t value);
 
 /* CAP_* number of "CAP_CHOWN"; -1 when unknown. */
 int oci_capability(const char *name);
-/* RLIMIT_* number of "RLIMIT_NOFILE"; -1 when unknown. */
-int oci_rlimit(const char *name);
 
 /* ---- mount options (mount_options.def) ---- */
 

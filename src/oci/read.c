@@ -180,9 +180,7 @@ int oci_read_members(const struct oci_reader *r, const struct oci_node *n,
     struct json_object_iterator at = json_object_iter_begin(n->value);
     struct json_object_iterator end = json_object_iter_end(n->value);
     for (; e == 0 && !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
-        struct oci_node member = {.up = n,
-                                  .key = json_object_iter_peek_name(&at),
-                                  .value = json_object_iter_peek_value(&at)};
+        struct oci_node member = oci_member(n, json_object_iter_peek_name(&at));
         const struct oci_field *f = find_field(fields, member.key);
         if (f == NULL) {
             oci_warn(r, &member, "is not known and has no effect");

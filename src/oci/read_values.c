@@ -234,9 +234,7 @@ int oci_read_pairs(const struct oci_reader *r, const struct oci_node *n, const s
     struct json_object_iterator at = json_object_iter_begin(n->value);
     struct json_object_iterator end = json_object_iter_end(n->value);
     for (; e == 0 && !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
-        struct oci_node member = {.up = n,
-                                  .key = json_object_iter_peek_name(&at),
-                                  .value = json_object_iter_peek_value(&at)};
+        struct oci_node member = oci_member(n, json_object_iter_peek_name(&at));
         struct oci_key_value *pair = &list->items[list->count++];
         const char *text = "";
         e = member.key[0] != '\0' ? 0 : oci_fail(r, &member, -EINVAL, "the key must not be empty");

@@ -16,12 +16,7 @@
 
 static void send_winsize(struct follow *f) {
     struct moat_ctl_winsize msg;
-    struct winsize ws;
-    memset(&msg, 0, sizeof(msg));
-    if (ioctl(0, TIOCGWINSZ, &ws) == 0 && ctlmsg_ref(&msg.ref, MOAT_CTL_WINSIZE, sizeof(msg),
-                                                     f->next_id++, f->container, f->exec_id) == 0) {
-        msg.rows = ws.ws_row;
-        msg.cols = ws.ws_col;
+    if (ctlmsg_winsize(&msg, 0, f->next_id++, f->container, f->exec_id) == 0) {
         (void)msg_send(f->sock, &msg, sizeof(msg), NULL, 0, true); /* the next size follows */
     }
 }

@@ -6,6 +6,8 @@
 #include "sandbox/inside_hooks.h"
 
 #include "host/cleanup.h"
+#include "host/clock.h"
+#include "host/memfd.h"
 #include "oci/ctlmsg.h"
 #include "sandbox/client.h"
 
@@ -15,7 +17,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -55,15 +56,9 @@ static int state_file(const struct isolation_target *target, struct err *err) {
     (void)json_object_object_add(o, "pid", json_object_new_int(1)); /* else as it was */
     (void)json_object_object_add(o, "status", json_object_new_string("created"));
     const char *out = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-    size_t len = strlen(out);
-    int fd = memfd_create("moat-hook-state", MFD_CLOEXEC);
-    bool ok = fd >= 0 && write(fd, out, len) == (ssize_t)len && lseek(fd, 0, SEEK_SET) == 0;
+    int fd = memfd_make("moat-hook-state", out, strlen(out));
     json_object_put(o);
-    if (!ok) {
-        cleanup_fd_fn(&fd);
-        return err_sys(err, -EIO, "cannot lay down the state for startContainer hooks");
-    }
-    return fd;
+    return fd >= 0 ? fd : err_sys(err, fd, "cannot lay down the state for startContainer hooks");
 }
 
 /* args[0] is the path: what a program is called by cannot be given apart. */
@@ -96,22 +91,16 @@ static int begin(struct run *r, int error_fd, struct moat_ctl_exit *event, struc
     return e;
 }
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail */
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static bool is_end(const struct run *r, const struct moat_ctl_exit *event) {
     return event->ref.h.magic == MOAT_CTL_MAGIC &&
            strncmp(event->ref.exec_id, r->exec_id, sizeof(event->ref.exec_id)) == 0;
 }
 
 static int wait_end(const struct run *r, struct moat_ctl_exit *event, struct err *err) {
-    int64_t deadline = now_ms() + (int64_t)r->hook->timeout_s * 1000;
+    int64_t deadline = clock_now_ms() + (int64_t)r->hook->timeout_s * 1000;
     while (!is_end(r, event)) {
         struct pollfd p = {.fd = r->sock, .events = POLLIN};
-        int64_t left = r->hook->timeout_s == 0 ? -1 : MAX(deadline - now_ms(), (int64_t)0);
+        int64_t left = r->hook->timeout_s == 0 ? -1 : MAX(deadline - clock_now_ms(), (int64_t)0);
         int n = poll(&p, 1, (int)MIN(left, (int64_t)INT32_MAX));
         if (n == 0) {
             return err_set(err, -ETIME, "the hook %s passed its timeout of %u s and was killed",

@@ -157,18 +157,8 @@ int monitor_request(struct monitor *m, const void *record, size_t len, const int
 /* ---- signals ---- */
 
 static void send_winsize(struct monitor *m) {
-    struct winsize ws;
     struct moat_ctl_winsize msg;
-    if (ioctl(m->terminal_fd, TIOCGWINSZ, &ws) != 0) {
-        return;
-    }
-    memset(&msg, 0, sizeof(msg));
-    if (ctlmsg_ref(&msg.ref, MOAT_CTL_WINSIZE, sizeof(msg), m->next_id++, m->container_id, NULL) ==
-        0) {
-        msg.rows = ws.ws_row;
-        msg.cols = ws.ws_col;
-        msg.xpixel = ws.ws_xpixel;
-        msg.ypixel = ws.ws_ypixel;
+    if (ctlmsg_winsize(&msg, m->terminal_fd, m->next_id++, m->container_id, NULL) == 0) {
         (void)msg_send(m->sandbox->control_fd, &msg, sizeof(msg), NULL, 0,
                        true); /* the next size follows */
     }

@@ -139,8 +139,3 @@ int pod_note_joined(const struct isolation_target *target, int host_dir, const c
     }
     return e;
 }
-
-bool pod_joined(const struct isolation_target *target) {
-    struct stat st;
-    return fstatat(target->state_dir, "joined", &st, AT_SYMLINK_NOFOLLOW) == 0;
-}

@@ -26,7 +26,5 @@ must_check int pod_find(const struct isolation_target *target, int *out_dir, cha
 must_check int pod_note_sandbox(const struct isolation_target *target, struct err *err);
 must_check int pod_note_joined(const struct isolation_target *target, int host_dir,
                                const char *host_id, struct err *err);
-/* Did it join another one's? */
-bool pod_joined(const struct isolation_target *target);
 
 #endif

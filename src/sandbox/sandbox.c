@@ -8,6 +8,7 @@
 #include "sandbox/sandbox.h"
 
 #include "host/cleanup.h"
+#include "host/memfd.h"
 #include "host/procfs.h"
 #include "moat/boot.h"
 #include "moat/control.h"
@@ -139,11 +140,8 @@ static int child_exec(const char *name, struct err *err) {
 }
 
 static int make_config(const void *data, size_t size, const char *name, struct err *err) {
-    cleanup_fd int fd = memfd_create(name, MFD_CLOEXEC);
-    if (fd < 0 || write(fd, data, size) != (ssize_t)size || lseek(fd, 0, SEEK_SET) != 0) {
-        return err_sys(err, -errno, "cannot write the boot configuration");
-    }
-    return steal_fd(&fd);
+    int fd = memfd_make(name, data, size);
+    return fd >= 0 ? fd : err_sys(err, fd, "cannot write the boot configuration");
 }
 
 static int sentry_config(const struct starter *s, struct err *err) {
