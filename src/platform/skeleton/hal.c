@@ -49,10 +49,6 @@ void skeleton_fini(void) {
     (void)munmap(g_memory.heap, HEAP_SIZE);
 }
 
-void skeleton_set_limit(uint64_t bytes) {
-    g_memory.limit_bytes = bytes;
-}
-
 /* ---- memory ---- */
 
 const struct hal_memory *hal_memory(void) {

@@ -49,7 +49,5 @@ uint64_t skeleton_space_count(void);
 void skeleton_fail_orders_after(uint64_t n);
 /* Frames punched since the start. */
 uint64_t skeleton_punched(void);
-/* The limit that hal_memory() shows. */
-void skeleton_set_limit(uint64_t bytes);
 
 #endif

@@ -60,7 +60,7 @@ static void ret(struct program *p, uint32_t action) {
     emit(p, BPF_RET | BPF_K, action, 0, 0);
 }
 
-static const uint16_t g_notify[] = {
+const uint16_t g_notify_calls[] = {
 #define NOTIFY(call, reason) SYS_##call,
 #define NOTIFY_FUTEX(op, reason)
 #define ORDER(call, reason)
@@ -69,6 +69,7 @@ static const uint16_t g_notify[] = {
 #undef NOTIFY_FUTEX
 #undef ORDER
 };
+const size_t g_notify_call_count = ARRAY_COUNT(g_notify_calls);
 
 static const uint8_t g_futex_ops[] = {
 #define NOTIFY(call, reason)
@@ -99,8 +100,8 @@ static const uint32_t g_orders[] = {
 static uint32_t find_bounds(uint32_t *bounds) {
     bool notify[CALL_MAX] = {false};
     uint32_t n = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(g_notify); i++) {
-        notify[g_notify[i]] = true;
+    for (size_t i = 0; i < g_notify_call_count; i++) {
+        notify[g_notify_calls[i]] = true;
     }
     for (uint32_t nr = 0; nr < CALL_MAX; nr++) {
         if (notify[nr] != (n % 2 != 0)) {

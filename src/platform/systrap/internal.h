@@ -247,7 +247,6 @@ struct order *queue_head(struct order_queue *q); /* NULL when empty */
 struct order *queue_at(struct order_queue *q, uint32_t i);
 struct order *queue_last(struct order_queue *q);
 void queue_pop(struct order_queue *q);
-void queue_clear(struct order_queue *q);
 
 /* ---- frame.c: signal frames in areas ---- */
 void frame_init_cpu(void);
@@ -337,6 +336,11 @@ void thread_signal(const struct platform_thread *t);
 void thread_enter_user(struct platform_thread *t);
 
 void thread_leave_user(struct platform_thread *t);
+
+/* ---- filter.c ---- */
+/* The calls that are plain notifications: rows of stub_calls.def. */
+extern const uint16_t g_notify_calls[];
+extern const size_t g_notify_call_count;
 
 /* ---- post.c: calls that do not enter the host's kernel; the space is locked unless said otherwise
  * ---- */

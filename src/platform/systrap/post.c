@@ -44,8 +44,6 @@
 #define SLEEP_COST 8u
 #define SLEEP_MAX  32u
 
-#define NR_EXIT  60
-#define NR_FUTEX 202
 #define CALL_MAX 512u
 
 static uint64_t g_posts[CALL_MAX / 64]; /* bit: the call may be posted */
@@ -59,17 +57,8 @@ static const uint16_t g_sleepy[] = {
 };
 
 void post_init(void) {
-    static const uint16_t calls[] = {
-#define NOTIFY(call, reason) SYS_##call,
-#define NOTIFY_FUTEX(op, reason)
-#define ORDER(call, reason)
-#include "platform/systrap/stub_calls.def"
-#undef NOTIFY
-#undef NOTIFY_FUTEX
-#undef ORDER
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(calls); i++) {
-        g_posts[calls[i] / 64] |= 1ull << (calls[i] % 64);
+    for (size_t i = 0; i < g_notify_call_count; i++) {
+        g_posts[g_notify_calls[i] / 64] |= 1ull << (g_notify_calls[i] % 64);
     }
     for (size_t i = 0; i < ARRAY_COUNT(g_sleepy); i++) {
         g_posts[g_sleepy[i] / 64] &= ~(1ull << (g_sleepy[i] % 64));

@@ -60,9 +60,3 @@ void queue_pop(struct order_queue *q) {
         pool_page_put(c);
     }
 }
-
-void queue_clear(struct order_queue *q) {
-    while (q->count != 0) {
-        queue_pop(q);
-    }
-}
