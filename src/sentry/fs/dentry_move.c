@@ -83,16 +83,6 @@ void dentry_replace(struct dentry *d, struct dentry *target, bool exchange) {
     }
 }
 
-void dentry_moved(struct dentry *d, struct dentry *new_parent, const char *name, size_t len) {
-    struct dentry *place = dentry_alloc(new_parent, name, len);
-    if (place == NULL) {
-        dentry_drop(d); /* the next look-up asks the filesystem */
-        return;
-    }
-    dentry_replace(d, place, false);
-    dentry_put(place);
-}
-
 bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d) {
     for (;;) {
         if (d == ancestor) {

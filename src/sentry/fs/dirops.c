@@ -47,7 +47,7 @@ static int make_locked(struct inode *dir, struct dentry *d, const struct make *m
 static void notify_made(struct inode *dir, struct dentry *d, const struct make *m) {
     fsnotify(dir, IN_CREATE | (S_ISDIR(m->mode) ? IN_ISDIR : 0), d->name, 0);
     if (m->old != NULL) {
-        fsnotify(m->old->inode, IN_ATTRIB, NULL, 0);
+        fsnotify_link_count(m->old->inode);
     }
 }
 

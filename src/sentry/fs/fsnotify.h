@@ -27,6 +27,13 @@ static inline void fsnotify(struct inode *inode, uint32_t mask, const char *name
     }
 }
 
+/* The number of names changed; a directory has one. */
+static inline void fsnotify_link_count(struct inode *inode) {
+    if ((inode->mode & 0170000u) != 0040000u) {
+        fsnotify(inode, IN_ATTRIB, NULL, 0);
+    }
+}
+
 /* A name of the inode was removed: with the last one its watches end. */
 static inline void fsnotify_name_gone(struct inode *inode) {
     bool is_dir = (inode->mode & 0170000u) == 0040000u;

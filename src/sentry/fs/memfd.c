@@ -31,14 +31,6 @@ static int memory_file(const char *label, uint32_t mode, uint32_t seals, struct 
     return err;
 }
 
-int shmem_file(const char *label, uint64_t size, struct file **out_file) {
-    int err = memory_file(label, 0600, F_SEAL_SEAL, out_file);
-    if (err == 0) {
-        (*out_file)->inode->size = size;
-    }
-    return err;
-}
-
 int64_t sys_memfd_create(struct task *t, const struct sysargs *args) {
     uint32_t flags = (uint32_t)args->a[1];
     char name[MEMFD_NAME_MAX + 1], label[MEMFD_NAME_MAX + 24];

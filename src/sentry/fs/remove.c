@@ -41,9 +41,7 @@ static int remove_and_notify(struct inode *dir, struct dentry *d, bool is_dir) {
     (void)strlcpy(name, d->name, sizeof(name)); /* never longer */
     int err = remove_locked(dir, d, is_dir);
     if (err == 0) {
-        if (!is_dir) {
-            fsnotify(victim, IN_ATTRIB, NULL, 0); /* the link count; before its watches may end */
-        }
+        fsnotify_link_count(victim); /* before its watches may end */
         dentry_unlinked(d);
     }
     rw_write_unlock(&dir->rw);

@@ -85,9 +85,7 @@ static void tell(const struct rename *r, const char *old_name, const char *new_n
     fsnotify(r->new_dir->inode, IN_MOVED_TO | dir, new_name, cookie);
     fsnotify(moved, IN_MOVE_SELF, NULL, 0);
     if (victim != NULL) {
-        if (!S_ISDIR(victim->mode)) {
-            fsnotify(victim, IN_ATTRIB, NULL, 0);
-        }
+        fsnotify_link_count(victim);
         fsnotify_name_gone(victim);
     }
 }

@@ -142,10 +142,6 @@ void seq_release(struct file *file) {
     kfree(sf);
 }
 
-void *seq_arg(struct file *file) {
-    return ((struct seq_file *)file->private)->arg;
-}
-
 uint64_t *seq_seen(struct file *file) {
     return &((struct seq_file *)file->private)->seen;
 }

@@ -33,7 +33,6 @@ must_check int seq_open_ops(struct file *file, const struct file_ops *ops, seq_s
 int64_t seq_read(struct file *file, struct iov_iter *to, uint64_t *pos);
 int64_t seq_llseek(struct file *file, int64_t off, int whence);
 void seq_release(struct file *file);
-void *seq_arg(struct file *file);
 /* A number of the opener's own, 0 at first; atomic. */
 uint64_t *seq_seen(struct file *file);
 

@@ -352,9 +352,8 @@ void dentry_hash(struct dentry *d);
  * superblock goes). */
 void dentry_pin(struct dentry *d);
 void dentry_drop(struct dentry *d); /* unhashes: next lookup asks the filesystem */
-/* Makes an unlinked name negative / moves a name, after the filesystem agreed. */
+/* Makes an unlinked name negative, after the filesystem agreed. */
 void dentry_unlinked(struct dentry *d);
-void dentry_moved(struct dentry *d, struct dentry *new_parent, const char *name, size_t len);
 /* Cached child or NULL (referenced). */
 struct dentry *dentry_cached(struct dentry *parent, const char *name, size_t len);
 /* Child by name through cache or filesystem: takes dir->rw itself.  Positive or negative dentry. */
@@ -502,9 +501,6 @@ must_check int vfs_fsync(struct file *f, bool data_only);
 int64_t vfs_getxattr_in(struct dentry *d, const char *name, void *buf, size_t size);
 must_check int vfs_setxattr_in(struct dentry *d, const char *name, const void *value, size_t size,
                                int flags);
-/* An unlinked file in memory of `size` bytes (memfd, shared anonymous mappings), opened read-write.
- */
-must_check int shmem_file(const char *label, uint64_t size, struct file **out_file);
 /* A pipe's two ends; flags: O_NONBLOCK, O_DIRECT. */
 must_check int pipe_create(uint32_t flags, struct file **out_read, struct file **out_write);
 /* Lets go of what epoll holds on a file whose last reference is gone (fs/epoll.c). */

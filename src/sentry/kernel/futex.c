@@ -48,11 +48,7 @@ int futex_locate(struct uaddr addr, bool shared, struct futex_key *out_key,
     if ((addr.v & 3) != 0) {
         return -EINVAL;
     }
-    uint32_t seen;
     int err = mm_futex_key(addr, shared, out_key);
-    if (err == 0 && shared) {
-        err = user_load_u32(addr, &seen); /* a shared word must be there, a private one need not */
-    }
     if (err == 0) {
         uint64_t hash = hash_u64(out_key->a ^ hash_u64(out_key->b));
         *out_bucket = &g_buckets[hash & (BUCKET_COUNT - 1)];
@@ -104,6 +100,15 @@ struct futex_waiter *futex_pi_waiter(struct futex_bucket *b, const struct futex_
         passed = passed || w == after;
     }
     return NULL;
+}
+
+/* For operations that do not look at the word themselves: a shared one must be there all the same,
+ * a private one need not. */
+static int locate_unread(struct uaddr addr, bool shared, struct futex_key *out_key,
+                         struct futex_bucket **out_bucket) {
+    uint32_t seen;
+    int err = futex_locate(addr, shared, out_key, out_bucket);
+    return err == 0 && shared ? user_load_u32(addr, &seen) : err;
 }
 
 /* Ascending address; the same bucket only once. */
@@ -198,7 +203,7 @@ static int64_t futex_wake(const struct futex_args *a, uint32_t bitset) {
     if (bitset == 0) {
         return -EINVAL;
     }
-    int err = futex_locate(a->addr, a->shared, &key, &b);
+    int err = locate_unread(a->addr, a->shared, &key, &b);
     if (err != 0) {
         return err;
     }
@@ -251,9 +256,10 @@ static int64_t futex_requeue(const struct futex_args *a, bool compare) {
     if ((int32_t)a->val < 0 || (int32_t)a->val2 < 0) {
         return -EINVAL;
     }
-    int64_t ret = futex_locate(a->addr, a->shared, &key, &b);
+    int64_t ret = compare ? futex_locate(a->addr, a->shared, &key, &b)
+                          : locate_unread(a->addr, a->shared, &key, &b);
     if (ret == 0) {
-        ret = futex_locate(a->addr2, a->shared, &key2, &b2);
+        ret = locate_unread(a->addr2, a->shared, &key2, &b2);
     }
     if (ret != 0) {
         return ret;
@@ -314,7 +320,7 @@ static int64_t futex_wake_op(const struct futex_args *a) {
     struct futex_key key, key2;
     struct futex_bucket *b, *b2;
     bool met = false;
-    int64_t ret = futex_locate(a->addr, a->shared, &key, &b);
+    int64_t ret = locate_unread(a->addr, a->shared, &key, &b);
     if (ret == 0) {
         ret = futex_locate(a->addr2, a->shared, &key2, &b2);
     }

@@ -126,15 +126,6 @@ void spin_lock_nested(struct spinlock *lock) {
     spin_acquire(lock);
 }
 
-bool spin_trylock(struct spinlock *lock) {
-    uint32_t expected = SPIN_FREE;
-    if (!atomic_cas(&lock->word, &expected, SPIN_HELD)) {
-        return false;
-    }
-    rank_acquire(lock, true);
-    return true;
-}
-
 void spin_unlock(struct spinlock *lock) {
     rank_release(lock);
     if (unlikely(atomic_exchange(&lock->word, SPIN_FREE) == SPIN_PARKED)) {
@@ -283,14 +274,6 @@ static bool rw_try(struct rwmutex *m, bool exclusive, bool ignore_waiters) {
             return true;
         }
     }
-}
-
-bool rw_read_trylock(struct rwmutex *m) {
-    return rw_try(m, false, false);
-}
-
-bool rw_write_trylock(struct rwmutex *m) {
-    return rw_try(m, true, false);
 }
 
 /* Gives the lock to the waiters at the head whose turn has come: one writer or a run of readers.

@@ -61,7 +61,6 @@ void spin_init(struct spinlock *lock, enum lock_rank rank);
 void spin_lock(struct spinlock *lock);
 void spin_lock_nested(
     struct spinlock *lock); /* second lock of the same rank, ordered by the caller */
-must_check bool spin_trylock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
 /* Debug builds: panics unless this vCPU holds no spinlock (called before blocking and before
  * copyin/copyout). */
@@ -87,8 +86,6 @@ struct rwmutex {
 
 void rw_init(struct rwmutex *m);
 void rw_read_lock(struct rwmutex *m);
-must_check bool rw_read_trylock(struct rwmutex *m);
-must_check bool rw_write_trylock(struct rwmutex *m);
 void rw_read_unlock(struct rwmutex *m);
 void rw_write_lock(struct rwmutex *m);
 void rw_write_unlock(struct rwmutex *m);

@@ -190,7 +190,6 @@ uint64_t mm_resident(struct mm *mm, uint64_t start, uint64_t end);
 /* Between user memory of `current` and kernel memory.  0 or -EFAULT. */
 must_check int copyin(void *dst, struct uaddr src, size_t len);
 must_check int copyout(struct uaddr dst, const void *src, size_t len);
-must_check int zero_user(struct uaddr dst, size_t len);
 /* The same, but they tell how many bytes were moved before the first that could not be. */
 size_t user_copy_in(struct uaddr src, void *dst, size_t len);
 size_t user_copy_out(struct uaddr dst, const void *src, size_t len);

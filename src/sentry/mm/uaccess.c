@@ -100,11 +100,6 @@ int copyout(struct uaddr dst, const void *src, size_t len) {
     return access_range(&a, dst.v, (char *)(uintptr_t)src, len) == len ? 0 : -EFAULT;
 }
 
-int zero_user(struct uaddr dst, size_t len) {
-    const struct user_access a = {.mm = current->mm, .op = USER_ZERO};
-    return access_range(&a, dst.v, NULL, len) == len ? 0 : -EFAULT;
-}
-
 int64_t copyin_str(char *dst, struct uaddr src, size_t size) {
     const struct user_access a = {.mm = current->mm, .op = USER_READ};
     size_t done = 0, step = 64;
