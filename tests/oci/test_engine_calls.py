@@ -84,14 +84,12 @@ def has(command):
         raise unittest.SkipTest(f"this moat has no `{command}` command")
 
 
-class Shim(unittest.TestCase):
+class Shim:
     """Stands where containerd-shim-runc-v2 and conmon stand.  Subclasses name the runtime."""
     name = None  # of the program, as an engine's configuration names it
 
     @classmethod
     def setUpClass(cls):
-        if cls is Shim:
-            raise unittest.SkipTest("the base of the others")
         was = ctypes.c_int()
         libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(was), 0, 0, 0)
         if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -569,11 +567,11 @@ class Shim(unittest.TestCase):
         self.assertEqual(self.status(), "running")
 
 
-class Sentry(Shim):
+class Sentry(Shim, unittest.TestCase):
     name = "moat"
 
 
-class Native(Shim):
+class Native(Shim, unittest.TestCase):
     name = "moat-native"
 
 

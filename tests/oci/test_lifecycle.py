@@ -184,14 +184,6 @@ class Lifecycle(unittest.TestCase):
         self.moat("delete", "--force", "c8")
         os.close(fds[0])
 
-    def test_json_log(self):
-        log = self.dir + "/log"
-        r = moat.run(["--root", self.state, "--log", log, "--log-format", "json", "state", "ghost"])
-        self.assertEqual(r.returncode, 1)
-        line = json.loads(pathlib.Path(log).read_text().splitlines()[-1])
-        self.assertEqual(line["level"], "error")
-        self.assertIn("container does not exist", line["msg"])
-
     def test_state_folder_that_others_write(self):
         """Whoever writes there could have any process signalled."""
         self.config("true")
