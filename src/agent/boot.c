@@ -10,6 +10,7 @@
 #include <linux/vm_sockets.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -18,9 +19,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define MODULES     "/modules"
-#define PORTS       "/sys/class/virtio-ports"
-#define VSOCK_WHERE "/sys/module/vmw_vsock_virtio_transport"
+#define MODULES        "/modules"
+#define VIRTIO_DEVICES "/sys/bus/virtio/devices"
+#define PORTS          "/sys/class/virtio-ports"
+#define VSOCK_WHERE    "/sys/module/vmw_vsock_virtio_transport"
 
 static void say(const char *text) {
     cleanup_fd int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
@@ -37,22 +39,59 @@ noreturn_fn void boot_off(const char *why) {
     }
 }
 
-/* The files of MODULES/order, one a line, in that order. */
-static void load_modules(void) {
+static void load_module(int dir, const char *name) {
+    char text[300];
+    cleanup_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST)) {
+        (void)snprintf(text, sizeof(text), "module %.200s: %s", name, strerror(errno)); /* fits */
+        say(text);
+    }
+}
+
+/* A bit for each kind of virtio device that the machine has (linux/virtio_ids.h). */
+static uint64_t virtio_devices(void) {
+    uint64_t kinds = 0;
+    DIR *dir = opendir(VIRTIO_DEVICES);
+    for (struct dirent *d = dir != NULL ? readdir(dir) : NULL; d != NULL; d = readdir(dir)) {
+        char path[300], text[16] = "";
+        (void)snprintf(path, sizeof(path), VIRTIO_DEVICES "/%.100s/device", d->d_name); /* fits */
+        cleanup_fd int fd = d->d_name[0] != '.' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0) {
+            unsigned long kind = strtoul(text, NULL, 16);
+            kinds |= kind < 64 ? (uint64_t)1 << kind : 0;
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir); /* only read */
+    }
+    return kinds;
+}
+
+/*
+ * The files of `order`, one a line, in that order: "NAME KIND", where KIND is that of the virtio
+ * devices which need it, or 0.  First those that every machine needs, by which devices are found,
+ * then those of the devices that are there.
+ */
+static void load_modules(int dir, bool of_devices) {
     char list[4096], *save = NULL;
-    cleanup_fd int order = open(MODULES "/order", O_RDONLY | O_CLOEXEC);
+    uint64_t there = of_devices ? virtio_devices() : 0;
+    cleanup_fd int order = openat(dir, "order", O_RDONLY | O_CLOEXEC);
     ssize_t n = order >= 0 ? read(order, list, sizeof(list) - 1) : 0;
     list[n > 0 ? n : 0] = '\0';
-    for (char *name = strtok_r(list, "\n", &save); name != NULL;
-         name = strtok_r(NULL, "\n", &save)) {
-        char path[300];
-        (void)snprintf(path, sizeof(path), MODULES "/%.200s", name); /* fits */
-        cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-        (void)unlink(path); /* its memory is of better use */
-        if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST)) {
-            (void)snprintf(path, sizeof(path), "module %.200s: %s", name, strerror(errno));
-            say(path);
+    for (char *line = strtok_r(list, "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save)) {
+        char *kind = strchr(line, ' ');
+        unsigned long device = kind != NULL ? strtoul(kind, NULL, 10) : 0;
+        if (kind != NULL) {
+            *kind = '\0';
         }
+        if ((device != 0) != of_devices) {
+            continue;
+        }
+        if (!of_devices || (device < 64 && (there >> device & 1) != 0)) {
+            load_module(dir, line);
+        }
+        (void)unlinkat(dir, line, 0); /* its memory is of better use */
     }
 }
 
@@ -92,7 +131,8 @@ void boot_machine(void) {
         {"cgroup2", AGENT_CGROUPS, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
         {"run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=700"},
     };
-    load_modules();
+    cleanup_fd int modules = open(MODULES, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    load_modules(modules, false);
     leave_initramfs();
     for (size_t i = 0; i < ARRAY_COUNT(mounts); i++) {
         (void)mkdir(mounts[i].target, 0755); /* sysfs has the groups' */
@@ -101,6 +141,7 @@ void boot_machine(void) {
             say(mounts[i].target);
         }
     }
+    load_modules(modules, true);
     loopback_up();
     write_file(AGENT_CGROUPS "/cgroup.subtree_control", "+cpu +memory +pids +io +cpuset");
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,11 +19,20 @@
 #define MODULES_MAX 32u
 #define MODULE_SIZE ((off_t)(8u * 1024u * 1024u))
 
-/* What the agent cannot do without. */
-static const char *const g_wanted[] = {"virtio_mmio", "virtio_console", "virtiofs", "overlay"};
+/* What the agent loads, with what that needs: at each start, or where the machine has a device of
+ * that kind (linux/virtio_ids.h). */
+static const struct {
+    const char *name;
+    unsigned int device; /* 0: always */
+} g_wanted[] = {{"virtio_mmio", 0},
+                {"virtio_console", 0},
+                {"virtiofs", 0},
+                {"overlay", 0},
+                {"virtio_net", VIRTIO_ID_NET}};
 
 struct module {
     char name[64];
+    unsigned int device; /* as in g_wanted */
     char *data;
     size_t size;
 };
@@ -134,16 +144,19 @@ static bool is_builtin(const char *folder, const char *name) {
     return found;
 }
 
-static bool is_there(const struct build *b, const char *name) {
+/* Loaded whenever modules of that device are. */
+static bool is_there(const struct build *b, const char *name, unsigned int device) {
     for (size_t i = 0; i < b->count; i++) {
-        if (strcmp(b->modules[i].name, name) == 0) {
+        const struct module *m = &b->modules[i];
+        if (strcmp(m->name, name) == 0 && (m->device == 0 || m->device == device)) {
             return true;
         }
     }
     return false;
 }
 
-static int add_module(struct build *b, const char *name, unsigned int depth, struct err *err);
+static int add_module(struct build *b, const char *name, unsigned int device, unsigned int depth,
+                      struct err *err);
 
 static int add_needed(struct build *b, const struct module *m, unsigned int depth,
                       struct err *err) {
@@ -163,14 +176,15 @@ static int add_needed(struct build *b, const struct module *m, unsigned int dept
     list[len] = '\0';
     for (char *n = strtok_r(list, ",", &save); n != NULL && e == 0;
          n = strtok_r(NULL, ",", &save)) {
-        e = add_module(b, n, depth + 1, err);
+        e = add_module(b, n, m->device, depth + 1, err);
     }
     return e;
 }
 
-static int add_module(struct build *b, const char *name, unsigned int depth, struct err *err) {
-    struct module m = {.data = NULL};
-    if (is_there(b, name)) {
+static int add_module(struct build *b, const char *name, unsigned int device, unsigned int depth,
+                      struct err *err) {
+    struct module m = {.device = device};
+    if (is_there(b, name, device)) {
         return 0;
     }
     if (depth > 8 || strlen(name) >= sizeof(m.name)) {
@@ -200,18 +214,23 @@ static int add_module(struct build *b, const char *name, unsigned int depth, str
 }
 
 static void put_all(struct build *b, const char *agent, size_t agent_size) {
-    char order[MODULES_MAX * 72] = "";
+    char order[MODULES_MAX * 96] = "";
     size_t len = 0;
     put_entry(b->out, "dev", S_IFDIR | 0755, 0, 0, "", 0);
     put_entry(b->out, "dev/console", S_IFCHR | 0600, 5, 1, "", 0);
     put_entry(b->out, "init", S_IFREG | 0755, 0, 0, agent, agent_size);
     put_entry(b->out, "modules", S_IFDIR | 0755, 0, 0, "", 0);
-    for (size_t i = 0; i < b->count; i++) {
-        char path[96];
-        len += (size_t)snprintf(order + len, sizeof(order) - len, "%s.ko\n",
-                                b->modules[i].name);                             /* fits */
-        (void)snprintf(path, sizeof(path), "modules/%s.ko", b->modules[i].name); /* fits */
-        put_entry(b->out, path, S_IFREG | 0644, 0, 0, b->modules[i].data, b->modules[i].size);
+    for (size_t i = 0; i < b->count; i++) { /* one that two devices need has a file for each */
+        const struct module *m = &b->modules[i];
+        char name[80], path[96];
+        if (m->device == 0) {
+            (void)snprintf(name, sizeof(name), "%s.ko", m->name); /* fits, as all here */
+        } else {
+            (void)snprintf(name, sizeof(name), "%s.%u.ko", m->name, m->device);
+        }
+        len += (size_t)snprintf(order + len, sizeof(order) - len, "%s %u\n", name, m->device);
+        (void)snprintf(path, sizeof(path), "modules/%s", name);
+        put_entry(b->out, path, S_IFREG | 0644, 0, 0, m->data, m->size);
     }
     put_entry(b->out, "modules/order", S_IFREG | 0644, 0, 0, order, len);
     put_entry(b->out, "TRAILER!!!", 0, 0, 0, "", 0);
@@ -226,7 +245,7 @@ int initramfs_build(int agent, const char *modules, char **out, size_t *out_size
         return err_sys(err, e, "cannot read moat-agent");
     }
     for (size_t i = 0; i < ARRAY_COUNT(g_wanted) && e == 0; i++) {
-        e = add_module(&b, g_wanted[i], 0, err);
+        e = add_module(&b, g_wanted[i].name, g_wanted[i].device, 0, err);
     }
     if (e == 0) {
         b.out = open_memstream(out, out_size);
