@@ -12,7 +12,6 @@ import pty
 import shutil
 import stat
 import subprocess
-import tempfile
 import unittest
 
 import moat
@@ -32,7 +31,7 @@ class Attack(unittest.TestCase):
     def setUp(self):
         if os.geteuid() != 0:
             self.skipTest("needs root")
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="moat-attack-"))
+        self.dir = pathlib.Path(moat.folder("attack"))
         self.root = self.dir / "bundle/rootfs"
         for folder in ("bin", "etc", "proc", "sys", "dev", "tmp", "v"):
             (self.root / folder).mkdir(parents=True)

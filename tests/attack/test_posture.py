@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import unittest
 
 import moat
@@ -107,7 +106,7 @@ class PosturePod(Posture):
 
     @classmethod
     def start(cls):
-        cls.dir = tempfile.mkdtemp(prefix="moat-posture-")
+        cls.dir = moat.folder("posture")
         os.mkdir(cls.dir + "/volume")
         cls.made = []
         cls.create("pod", "sandbox")

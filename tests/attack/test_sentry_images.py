@@ -6,7 +6,6 @@ import pathlib
 import shutil
 import socket
 import subprocess
-import tempfile
 import unittest
 
 import moat
@@ -18,7 +17,7 @@ BUSYBOX = shutil.which("busybox") or "/bin/busybox"
 class Images(unittest.TestCase):
     def setUp(self):
         self.before = moat.left_behind()
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="moat-hostile-"))
+        self.dir = pathlib.Path(moat.folder("hostile"))
         self.root = self.dir / "bundle/rootfs"
         for folder in ("bin", "etc", "proc", "sys", "dev", "tmp"):
             (self.root / folder).mkdir(parents=True)

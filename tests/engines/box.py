@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import moat
@@ -69,7 +68,7 @@ def parent_of(pid):
 
 class Box:
     def __init__(self, name):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"moat-engine-{name}-"))
+        self.dir = pathlib.Path(moat.folder("engine_" + name))
         self.cgroup = self.dir.name
         (self.dir / "setup").write_text(SETUP)
         upper = self.dir / "upper"

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import tomllib
 import unittest
 
@@ -22,7 +21,7 @@ CONTAINERD = """version = 2
 
 class Install(unittest.TestCase):
     def setUp(self):
-        self.etc = pathlib.Path(tempfile.mkdtemp(prefix="moat-install-"))
+        self.etc = pathlib.Path(moat.folder("install"))
         self.addCleanup(shutil.rmtree, self.etc)
         self.bin = self.etc / "bin"
         self.bin.mkdir()

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import time
 import unittest
 
@@ -15,13 +14,13 @@ ISOLATIONS = ("sentry", "native")
 
 
 def cgroup_folders(name):
-    """The control groups below any hierarchy whose folder is called `name`."""
+    """The control groups below any hierarchy whose folder is called `name`, or that and the hash of a state folder."""
     found = set()
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
         fields = line.split()
         if fields[fields.index("-") + 1] in ("cgroup", "cgroup2"):
             for top, folders, _ in os.walk(fields[4]):
-                found.update(f"{top}/{f}" for f in folders if f == name)
+                found.update(f"{top}/{f}" for f in folders if f == name or f.startswith(name + "."))
     return found
 
 
@@ -31,7 +30,7 @@ class BundleTest(unittest.TestCase):
 
     def setUp(self):
         self.before = moat.left_behind()
-        self.dir = tempfile.mkdtemp(prefix="moat-oci-")
+        self.dir = moat.folder("oci")
         self.state = self.dir + "/state"
         self.bundle = self.dir + "/bundle"
         self.ids = []

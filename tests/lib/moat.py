@@ -1,13 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the end-to-end tests share: where moat and the root file system are, and running things."""
+import atexit
 import functools
 import os
 import pathlib
+import re
+import shutil
 import subprocess
+import tempfile
 
 REPO = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("MOAT_BUILD", REPO / "build"))
-MOAT = str(BUILD / "moat")
+
+
+def programs():
+    """The build's programs under a name of this test run's own (hard links): what runs from there is this run's, whoever else tests
+    the same build at the same time."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"test-run-{os.getpid()}-", dir=BUILD))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    for program in BUILD.glob("moat*"):
+        if program.is_file():
+            os.link(program, folder / program.name)
+    return folder
+
+
+def folder(name):
+    """A new temporary folder whose name tells which test run it belongs to."""
+    return tempfile.mkdtemp(prefix=f"moat-{name}-{os.getpid()}-")
+
+
+PROGRAMS = programs()
+MOAT = str(PROGRAMS / "moat")
 # Kept outside the build folder, so that a fresh build does not make it anew.
 CACHE = pathlib.Path(os.environ.get("MOAT_CACHE", pathlib.Path.home() / ".cache" / "moat"))
 TIMEOUT = int(os.environ.get("MOAT_TEST_TIMEOUT", "120"))
@@ -35,7 +59,7 @@ def do(*cmd, options=(), **kw):
 
 
 def left_behind():
-    """Processes and mounts of this moat that exist now, as a comparable set."""
+    """Processes of this test run's moat that exist now, and mounts below its folders, as a comparable set."""
     found = set()
     for p in pathlib.Path("/proc").iterdir():
         if p.name.isdigit():
@@ -43,10 +67,11 @@ def left_behind():
                 exe = os.readlink(p / "exe")
             except OSError:
                 continue
-            # Of this build alone: others may be under test on the same machine.
             if exe.removesuffix(" (deleted)") in (MOAT, MOAT + "-sentry", MOAT + "-gofer"):
                 found.add(f"process {p.name} {exe}")
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
-        if "moat" in line.split(" - ")[0]:
+        name = line.split(" - ")[0]
+        runs = re.findall(r"/(?:moat-\w+|test-run)-(\d+)-", name)  # of folder() and programs(), of whichever run
+        if "moat" in name and (not runs or str(os.getpid()) in runs):
             found.add("mount " + line)
     return found

@@ -4,7 +4,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import unittest
 
 import moat
@@ -25,7 +24,7 @@ def set_up():
     got = subprocess.run([moat.REPO / "tools/fetch-kernel.sh", KERNEL], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if got.returncode:
         raise unittest.SkipTest("no kernel: " + got.stdout.strip())
-    os.environ["MOAT_GUEST"] = tempfile.mkdtemp(prefix="moat-images-")
+    os.environ["MOAT_GUEST"] = moat.folder("images")
     built = moat.run(["guest", "--kernel", str(KERNEL / "vmlinuz"), "--modules", str(modules()), "build"])
     assert built.returncode == 0, built.stderr
 

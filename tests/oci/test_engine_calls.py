@@ -97,7 +97,7 @@ class Shim:
         cls.addClassCleanup(libc.prctl, PR_SET_CHILD_SUBREAPER, was.value, 0, 0, 0)
 
     def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="moat-shim-")
+        self.dir = moat.folder("shim")
         self.addCleanup(shutil.rmtree, self.dir)
         self.runtime = REFERENCE or f"{self.dir}/{self.name}"
         if not REFERENCE:
@@ -234,7 +234,8 @@ class Shim:
 
     def test_create_does_not_run_the_program(self):
         self.create("sh", "-c", "echo ran")
-        self.assertEqual(select.select([self.out], [], [], 0.3)[0], [])
+        moat.do("sh", "-c", "echo another is made, runs and ends meanwhile", check=True)
+        self.assertEqual(select.select([self.out], [], [], 0)[0], [])
         self.call("delete", "--force", self.container, ok=True)
         self.assertEqual(self.read(), "")
 
@@ -382,9 +383,11 @@ class Shim:
         self.read(until=b"tick")
         self.call("pause", self.container, ok=True)
         self.assertEqual(self.status(), "paused")
-        # What was written before the pause is drained; then nothing comes.
-        while select.select([self.out], [], [], 0.3)[0]:
+        # What was written before the pause is drained; then nothing comes while another goes round as often as it would have.
+        while select.select([self.out], [], [], 0)[0]:
             self.out.read(65536)
+        moat.do("sh", "-c", "for i in 1 2 3 4; do sleep 0.05; done", check=True)
+        self.assertEqual(select.select([self.out], [], [], 0)[0], [])
         self.call("resume", self.container, ok=True)
         self.assertEqual(self.status(), "running")
         self.read(until=b"tick")

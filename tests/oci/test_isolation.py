@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import unittest
 import unittest.mock
 
@@ -21,7 +20,7 @@ def can_mount():
 
 class Isolation(unittest.TestCase):
     def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="moat-choice-")
+        self.dir = moat.folder("choice")
         self.addCleanup(shutil.rmtree, self.dir)
         self.bundle = self.dir + "/bundle"
         os.mkdir(self.bundle)

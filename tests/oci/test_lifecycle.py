@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import unittest
 
@@ -17,7 +16,7 @@ import moat
 class Lifecycle(unittest.TestCase):
     def setUp(self):
         self.before = moat.left_behind()
-        self.dir = tempfile.mkdtemp(prefix="moat-oci-")
+        self.dir = moat.folder("oci")
         self.state = self.dir + "/state"
         self.bundle = self.dir + "/bundle"
         os.mkdir(self.bundle)

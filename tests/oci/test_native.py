@@ -14,7 +14,6 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import threading
 import unittest
 
@@ -451,7 +450,7 @@ class Rootless(unittest.TestCase):
         except KeyError:
             subprocess.run(["useradd", "--no-create-home", "moatu"], check=True)
             cls.user = pwd.getpwnam("moatu")
-        cls.dir = pathlib.Path(tempfile.mkdtemp(prefix="moat-rootless-"))
+        cls.dir = pathlib.Path(moat.folder("rootless"))
         # The cache may lie in a home that only root may enter.
         subprocess.run(["cp", "-a", moat.rootfs("small"), cls.dir / "rootfs"], check=True)
         shutil.copy(moat.MOAT, cls.dir / "moat")

@@ -6,7 +6,6 @@ import pathlib
 import select
 import shutil
 import subprocess
-import tempfile
 import unittest
 
 import moat
@@ -20,7 +19,7 @@ class Pods(unittest.TestCase):
 
     def setUp(self):
         self.before = moat.left_behind()
-        self.dir = tempfile.mkdtemp(prefix="moat-pod-")
+        self.dir = moat.folder("pod")
         self.state = self.dir + "/state"
         self.made = []
 

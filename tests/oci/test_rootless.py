@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import unittest
 
 import moat
@@ -18,7 +17,7 @@ class Rootless:
     def setUp(self):
         super().setUp()
         # The build folder and the cached root file system may be out of an ordinary user's reach.
-        self.home = tempfile.mkdtemp(prefix="moat-user-")
+        self.home = moat.folder("user")
         self.addCleanup(shutil.rmtree, self.home)
         for name in ("moat", "moat-sentry", "moat-gofer"):
             shutil.copy(moat.BUILD / name, self.home)

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import unittest
 
 import moat
@@ -16,7 +15,7 @@ FIRST = 100000
 class Base(unittest.TestCase):
     def setUp(self):
         self.before = moat.left_behind()
-        self.dir = tempfile.mkdtemp(prefix="moat-userns-")
+        self.dir = moat.folder("userns")
         os.chmod(self.dir, 0o755)
         self.bundle = self.dir + "/bundle"
         self.volume = pathlib.Path(self.dir, "volume")
