@@ -16,8 +16,9 @@
 
 /* What stands before the command. */
 struct cli_globals {
-    const char *program;    /* the name moat was called by */
-    const char *root;       /* state folder */
+    const char *program; /* the name moat was called by */
+    const char *root;    /* state folder */
+    const char *default_root;
     const char *log;        /* file, or NULL: standard error */
     const char *log_format; /* "text" or "json" */
     bool debug;

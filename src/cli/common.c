@@ -36,6 +36,7 @@ struct runtime cli_runtime(const struct cli_globals *globals) {
     bool asked = globals->rootless != NULL && strcmp(globals->rootless, "auto") != 0;
     return (struct runtime){
         .root = globals->root,
+        .default_root = globals->default_root,
         .isolations = g_isolations,
         .systemd_cgroup = globals->systemd_cgroup,
         .rootless = asked ? strcmp(globals->rootless, "true") == 0 : cli_is_rootless(),

@@ -108,6 +108,19 @@ static int usage_error(const struct cli_globals *globals, const struct err *err)
     return EXIT_USAGE;
 }
 
+/* The state folder of who names none. */
+static const char *default_root(void) {
+    static char rootless[4096];
+    const char *runtime_dir = getenv("XDG_RUNTIME_DIR");
+    bool is_root = geteuid() == 0 && (runtime_dir == NULL || !cli_is_rootless());
+    if (runtime_dir != NULL) {
+        (void)snprintf(rootless, sizeof(rootless), "%s/moat", runtime_dir); /* fits, as this */
+    } else {
+        (void)snprintf(rootless, sizeof(rootless), "/tmp/moat-%u", (unsigned)geteuid());
+    }
+    return is_root ? "/run/moat" : rootless;
+}
+
 static int check_globals(struct cli_globals *globals, struct err *err) {
     if (globals->log_format != NULL && strcmp(globals->log_format, "text") != 0 &&
         strcmp(globals->log_format, "json") != 0) {
@@ -121,17 +134,8 @@ static int check_globals(struct cli_globals *globals, struct err *err) {
         parse_choice(globals->rootless, "--rootless", rootless_words, err) < 0) {
         return -EINVAL;
     }
-    if (globals->root == NULL) {
-        static char rootless[4096];
-        const char *runtime_dir = getenv("XDG_RUNTIME_DIR");
-        bool is_root = geteuid() == 0 && (runtime_dir == NULL || !cli_is_rootless());
-        if (runtime_dir != NULL) {
-            (void)snprintf(rootless, sizeof(rootless), "%s/moat", runtime_dir); /* fits, as this */
-        } else {
-            (void)snprintf(rootless, sizeof(rootless), "/tmp/moat-%u", (unsigned)geteuid());
-        }
-        globals->root = is_root ? "/run/moat" : rootless;
-    }
+    globals->default_root = default_root();
+    globals->root = globals->root != NULL ? globals->root : globals->default_root;
     return 0;
 }
 

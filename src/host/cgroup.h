@@ -120,7 +120,7 @@ struct cgroup {
 
 struct cgroup_options {
     const char *path; /* linux.cgroupsPath, or NULL; slice:prefix:name with systemd */
-    const char *id;   /* the container's */
+    const char *id;   /* what the group is called without a path */
     bool systemd, rootless;
     /* v2: the group is handed to this user, who may make groups in it (cgroup-v2.rst,
      * "Delegation"). */

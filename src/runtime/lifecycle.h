@@ -14,6 +14,7 @@
 /* What all commands share. */
 struct runtime {
     const char *root;                              /* state folder */
+    const char *default_root;                      /* what root is when nobody names one */
     const struct isolation_ops *const *isolations; /* ends with NULL */
     bool systemd_cgroup, rootless;
     int log_fd; /* of the sandbox, -1: none */

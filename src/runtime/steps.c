@@ -3,17 +3,23 @@
 #include "runtime/lifecycle.h"
 
 #include "host/cleanup.h"
+#include "host/sha256.h"
 #include "moat/control.h"
 #include "oci/hooks.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
+#define GROUP_NAME_MAX 160 /* an id and eight digits */
 
 /* Adds what failed to a message that is there. */
 static int because(int e, const struct err *why, const char *what, struct err *err) {
@@ -98,12 +104,35 @@ static bool delegated(const struct container *c, uid_t *out_owner) {
            l->namespaces[NS_CGROUP].path == NULL;
 }
 
+/*
+ * The name of a group for which config.json has no path: the id, and below another state folder
+ * than the default one what tells that folder from others, as the same id may be used in each.
+ */
+static void group_name(const struct runtime *rt, const char *id, char out[GROUP_NAME_MAX]) {
+    char root[PATH_MAX], usual[PATH_MAX], digest[SHA256_TEXT];
+    struct sha256 sum;
+    bool known = realpath(rt->root, root) != NULL; /* it holds this container's folder */
+    bool same = strcmp(rt->root, rt->default_root) == 0 ||
+                (known && realpath(rt->default_root, usual) != NULL && strcmp(root, usual) == 0);
+    if (same) {
+        (void)snprintf(out, GROUP_NAME_MAX, "%s", id); /* fits, as below */
+        return;
+    }
+    const char *name = known ? root : rt->root;
+    sha256_init(&sum);
+    sha256_add(&sum, name, strlen(name));
+    sha256_text(&sum, digest);
+    (void)snprintf(out, GROUP_NAME_MAX, "%s.%.8s", id, digest);
+}
+
 int lifecycle_cgroup(const struct runtime *rt, struct handle *h, struct err *err) {
+    char name[GROUP_NAME_MAX];
     const struct oci_linux *l = &h->target.c->linux_;
     uid_t owner = 0;
     const bool delegate = delegated(h->target.c, &owner);
+    group_name(rt, h->state.id, name);
     const struct cgroup_options options = {.path = l->cgroups_path,
-                                           .id = h->state.id,
+                                           .id = name,
                                            .delegate = delegate,
                                            .owner = owner,
                                            .systemd = rt->systemd_cgroup,
@@ -137,8 +166,10 @@ static void end_process(const struct container_state *s) {
 /* A create that was killed between making its groups and noting them: they are found by name. */
 static void find_unnoted_cgroup(const struct runtime *rt, struct handle *h) {
     const struct cgroup_resources none = {0};
+    char name[GROUP_NAME_MAX];
+    group_name(rt, h->state.id, name);
     const struct cgroup_options options = {
-        .path = h->target.c->linux_.cgroups_path, .id = h->state.id, .rootless = rt->rootless};
+        .path = h->target.c->linux_.cgroups_path, .id = name, .rootless = rt->rootless};
     struct err ignored = {0};
     if (cgroup_create(&options, &none, 0, &h->state.cgroup, &ignored) != 0) {
         h->state.cgroup = (struct cgroup){.mode = CGROUP_NONE}; /* another's, by now */
