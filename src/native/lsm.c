@@ -9,6 +9,7 @@
 #include "native/lsm.h"
 
 #include "host/cleanup.h"
+#include "host/path.h"
 #include "native/setup.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static bool has_apparmor(void) {
@@ -30,13 +32,44 @@ static bool has_selinux(void) {
     return statfs("/sys/fs/selinux", &fs) == 0 && (uint32_t)fs.f_type == SELINUX_MAGIC;
 }
 
-const char *lsm_mount_context(const struct container *c) {
-    const char *label = c->linux_.mount_label;
-    return label != NULL && label[0] != '\0' && has_selinux() ? label : NULL;
-}
-
 static bool given(const char *label) {
     return label != NULL && label[0] != '\0';
+}
+
+const char *lsm_mount_label(const struct container *c) {
+    const char *label = c->linux_.mount_label;
+    return given(label) && has_selinux() ? label : NULL;
+}
+
+/* Of these the kernel keeps one instance for many mounts, of which no two may have contexts of
+ * their own (mount(8), "context"); their files have labels by the policy. */
+const char *lsm_mount_context(const char *label, const char *fstype) {
+    static const char *const shared[] = {"proc", "sysfs", "mqueue", "cgroup", "cgroup2"};
+    for (size_t i = 0; i < ARRAY_COUNT(shared); i++) {
+        if (strcmp(fstype, shared[i]) == 0) {
+            return NULL;
+        }
+    }
+    return label;
+}
+
+int lsm_label_root(int mnt, const char *label, const char *fstype, struct err *err) {
+    char path[PATH_OF_FD_SIZE];
+    if (label == NULL || strcmp(fstype, "mqueue") != 0 ||
+        setxattr(path_of_fd(mnt, path), "security.selinux", label, strlen(label) + 1, 0) == 0 ||
+        errno == ENOTSUP /* the policy knows no labels there */) {
+        return 0;
+    }
+    return err_sys(err, -errno, "linux.mountLabel '%s' is refused", label);
+}
+
+int lsm_label_keys(const struct setup *s, const char *label, struct err *err) {
+    const char *text = label != NULL ? label : "\n"; /* proc_pid_attr(5): takes the label back */
+    size_t len = strlen(text);
+    if (s->lsm_key_fd < 0 || pwrite(s->lsm_key_fd, text, len, 0) == (ssize_t)len) {
+        return 0;
+    }
+    return err_sys(err, -errno, "cannot label keys as '%s'", label != NULL ? label : "usual");
 }
 
 const char *lsm_label(const struct container_process *p, enum lsm_label *out_kind) {
@@ -77,6 +110,9 @@ int setup_lsm_open(struct setup *s, const struct setup_op *op, struct err *err) 
         fd = procfs_open_file(&s->proc, "self/attr/exec", O_WRONLY);
     }
     s->lsm_fd = fd;
+    if (op->value == LSM_SELINUX) {
+        s->lsm_key_fd = procfs_open_file(&s->proc, "self/attr/keycreate", O_WRONLY);
+    }
     return fd >= 0 ? 0 : err_sys(err, fd, "cannot open /proc/self/attr/exec");
 }
 

@@ -110,12 +110,22 @@ static int bind_host_sysfs(int target, const struct mount_attrs *attrs, struct e
 static int mount_legacy(struct setup *s, const struct container_mount *m, int target,
                         const struct mount_attrs *attrs, struct err *err) {
     const struct mount_attrs rest = {.propagation = attrs->propagation, .userns = -1};
-    int e = mount_fs_legacy(m->fstype, m->source, m->options, attrs->set, m->super_flags, target);
+    const char *label = lsm_mount_context(s->mount_label, m->fstype);
+    cleanup_free char *options = NULL;
+    bool more = label != NULL && m->options != NULL && m->options[0] != '\0';
+    if (asprintf(&options, "%s%s%s%s%s", m->options != NULL ? m->options : "", more ? "," : "",
+                 label != NULL ? "context=\"" : "", label != NULL ? label : "",
+                 label != NULL ? "\"" : "") < 0) {
+        options = NULL;
+        return -ENOMEM;
+    }
+    int e = mount_fs_legacy(m->fstype, m->source, options, attrs->set, m->super_flags, target);
     if (e != 0) {
         return err_sys(err, e, "mount(2) is refused for %s", m->fstype);
     }
     cleanup_fd int top = path_open_in_root(s->root, m->target, O_PATH);
-    return top >= 0 ? mount_set_attrs(top, &rest, err) : top;
+    e = top >= 0 ? mount_set_attrs(top, &rest, err) : top;
+    return e != 0 ? e : lsm_label_root(top, s->mount_label, m->fstype, err);
 }
 
 /* The file system's flags are options to fsconfig(2): those go in front.  NULL without memory. */
@@ -142,7 +152,8 @@ static int mount_typed(struct setup *s, const struct container_mount *m,
         return -ENOMEM;
     }
     cleanup_fd int mnt =
-        mount_fs_open(m->fstype, source, options, lsm_mount_context(s->c), attrs->set, &cause);
+        mount_fs_open(m->fstype, source, options, lsm_mount_context(s->mount_label, m->fstype),
+                      attrs->set, &cause);
     int legacy = mnt == -ENOSYS ? mount_legacy(s, m, target, attrs, &cause) : 0;
     if ((mnt == -EPERM || legacy == -EPERM) && strcmp(m->fstype, "sysfs") == 0 &&
         s->user_namespace) {
@@ -154,7 +165,8 @@ static int mount_typed(struct setup *s, const struct container_mount *m,
     if (mnt < 0) {
         return err_set(err, mnt, "%s", cause.msg);
     }
-    int e = m->tmpcopyup ? volume_copy_up(target, mnt, err) : 0;
+    int e = lsm_label_root(mnt, s->mount_label, m->fstype, err);
+    e = e == 0 && m->tmpcopyup ? volume_copy_up(target, mnt, err) : e;
     e = e != 0 ? e : mount_set_attrs(mnt, &rest, err);
     if (e != 0) {
         return e;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Steps about namespaces, the session and names: see setup_ops.def. */
 #include "host/cleanup.h"
+#include "native/lsm.h"
 #include "native/namespaces.h"
 #include "native/setup.h"
 #include "native/sync.h"
@@ -102,15 +103,22 @@ int setup_session(struct setup *s, const struct setup_op *op, struct err *err) {
     return setsid() >= 0 || errno == EPERM /* a leader already */ ? 0 : -errno;
 }
 
-/* keyrings(7): a session keyring of its own, so that none of the host's can be searched. */
+/* keyrings(7): a session keyring of its own, so that none of the host's can be searched; op->arg is
+ * its SELinux label or NULL. */
 int setup_keyring(struct setup *s, const struct setup_op *op, struct err *err) {
     char name[160];
     (void)snprintf(name, sizeof(name), "_ses.%s", s->c->id); /* an id is shorter */
-    long id = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
-    if (id < 0 && (errno == ENOSYS || errno == EDQUOT || errno == EPERM)) {
-        return 0; /* no keyrings here, or none allowed: nothing of the host is reachable then */
+    int e = lsm_label_keys(s, op->arg, err);
+    if (e != 0) {
+        return e;
     }
-    return id < 0 ? -errno : 0;
+    long id = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+    e = id < 0 ? -errno : 0;
+    int back = lsm_label_keys(s, NULL, err);
+    if (e == -ENOSYS || e == -EDQUOT || e == -EPERM) {
+        e = 0; /* no keyrings here, or none allowed: nothing of the host is reachable then */
+    }
+    return e != 0 ? e : back;
 }
 
 /* op->value is CLONE_NEW*: what clone could not make because it comes out of the process's state.

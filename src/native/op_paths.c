@@ -30,9 +30,9 @@ static int mask_file(struct setup *s, const char *name, int target, struct err *
     return e != 0 ? e : mount_tree_attach(tree, target);
 }
 
-static int mask_folder(int target, struct err *err) {
+static int mask_folder(int target, const char *label, struct err *err) {
     static const char options[] = "size=0k,nr_inodes=2";
-    cleanup_fd int mnt = mount_fs_open("tmpfs", "tmpfs", options, NULL, MOUNT_ATTR_RDONLY, err);
+    cleanup_fd int mnt = mount_fs_open("tmpfs", "tmpfs", options, label, MOUNT_ATTR_RDONLY, err);
     if (mnt == -ENOSYS) {
         return mount_fs_legacy("tmpfs", "tmpfs", options, MOUNT_ATTR_RDONLY, 0, target);
     }
@@ -52,7 +52,8 @@ int setup_masked_path(struct setup *s, const struct setup_op *op, struct err *er
     if (target < 0 || fstat(target, &st) != 0) {
         return target < 0 ? target : -errno;
     }
-    return S_ISDIR(st.st_mode) ? mask_folder(target, err) : mask_file(s, op->subject, target, err);
+    return S_ISDIR(st.st_mode) ? mask_folder(target, s->mount_label, err)
+                               : mask_file(s, op->subject, target, err);
 }
 
 /* A copy of the tree at the path, made read-only as a whole, comes to lie over it. */

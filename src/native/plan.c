@@ -123,6 +123,14 @@ static void add_root(struct plan *p) {
     }
 }
 
+static void add_keyring(struct plan *p) {
+    enum lsm_label kind;
+    const char *label = lsm_label(p->in->process, &kind);
+    if (!p->in->how->no_new_keyring) {
+        add(p, SETUP_KEYRING, NULL, kind == LSM_SELINUX ? label : NULL, 0);
+    }
+}
+
 static void add_namespaces(struct plan *p) {
     const struct oci_linux *l = &p->in->c->linux_;
     bool alone = (p->fresh & CLONE_NEWPID) != 0;
@@ -140,9 +148,7 @@ static void add_namespaces(struct plan *p) {
     }
     add_joins(p);
     add(p, SETUP_SESSION, NULL, NULL, 0);
-    if (!p->in->how->no_new_keyring) {
-        add(p, SETUP_KEYRING, NULL, NULL, 0);
-    }
+    add_keyring(p);
     if ((p->fresh & CLONE_NEWTIME) != 0) {
         add(p, SETUP_TIME_NAMESPACE, NULL, l, 0);
     }
@@ -306,6 +312,7 @@ static void add_label_open(struct plan *p) {
     }
 }
 
+/* Before the start is awaited, so that `create` tells of a label that the kernel does not know. */
 static void add_label(struct plan *p) {
     for (size_t i = 0; i < p->out->count && p->e == 0; i++) {
         const struct setup_op op = p->out->ops[i];
@@ -317,9 +324,9 @@ static void add_label(struct plan *p) {
 }
 
 /*
- * The last steps, in this order: limits and the label need rights; without no_new_privs the filter
- * does too, with it the filter comes last so that it sees only execve; descriptors are closed
- * before the working directory is entered, which is entered as the user.
+ * The last steps, in this order: limits need rights; without no_new_privs the filter does too, with
+ * it the filter comes last so that it sees only execve; descriptors are closed before the working
+ * directory is entered, which is entered as the user.
  */
 static void add_program(struct plan *p) {
     const struct container_process *process = p->in->process;
@@ -328,7 +335,6 @@ static void add_program(struct plan *p) {
         add(p, SETUP_RLIMIT, oci_name_of(g_oci_rlimits, process->rlimits[i].resource),
             &process->rlimits[i], 0);
     }
-    add_label(p);
     if (process->cpu_affinity.final != NULL) {
         add(p, SETUP_AFFINITY, process->cpu_affinity.final, NULL, 0);
     }
@@ -423,6 +429,7 @@ int plan_container(const struct plan_input *in, struct setup_plan *out, struct e
         add(&p, SETUP_AWAIT, "to set what it alone can", NULL, STAGE_GROUPS);
     }
     add_limits(&p);
+    add_label(&p);
     add(&p, SETUP_FIND_PROGRAM, NULL, NULL, 0);
     if (!in->early) {
         add(&p, SETUP_AWAIT_START, NULL, NULL, 0);
@@ -457,9 +464,7 @@ int plan_exec(const struct plan_input *in, struct setup_plan *out, struct err *e
     if (!in->enter_late) {
         add(&p, SETUP_SESSION, NULL, NULL, 0);
     }
-    if (!in->how->no_new_keyring) {
-        add(&p, SETUP_KEYRING, NULL, NULL, 0);
-    }
+    add_keyring(&p);
     if (in->process->terminal) {
         add(&p, SETUP_CONSOLE, NULL, NULL, 0);
     }
@@ -470,6 +475,7 @@ int plan_exec(const struct plan_input *in, struct setup_plan *out, struct err *e
         add(&p, SETUP_AWAIT, "to set what it alone can", NULL, STAGE_GROUPS);
     }
     add_limits(&p);
+    add_label(&p);
     add(&p, SETUP_FIND_PROGRAM, NULL, NULL, 0);
     add_program(&p);
     return p.e;

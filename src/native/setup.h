@@ -44,13 +44,15 @@ struct setup {
     const struct cgroup *cgroup;
     const struct seccomp_program *seccomp;
     struct procfs proc;
-    int sync;          /* to the parent, or -1 when it has gone */
-    int start_listen;  /* create: where start knocks, or -1 */
-    int report;        /* where a failure goes: sync, then start's connection */
-    int root;          /* of the container, O_PATH */
-    int null;          /* the host's /dev/null, checked to be the device 1:3 */
-    int lsm_fd;        /* of LSM_OPEN, or -1 */
-    uint32_t keep_fds; /* 3 ... 3 + keep_fds - 1 go to the program */
+    int sync;                /* to the parent, or -1 when it has gone */
+    int start_listen;        /* create: where start knocks, or -1 */
+    int report;              /* where a failure goes: sync, then start's connection */
+    int root;                /* of the container, O_PATH */
+    int null;                /* the host's /dev/null, checked to be the device 1:3 */
+    int lsm_fd;              /* of LSM_OPEN, or -1 */
+    int lsm_key_fd;          /* the same for keys' labels */
+    const char *mount_label; /* of SELinux, or NULL */
+    uint32_t keep_fds;       /* 3 ... 3 + keep_fds - 1 go to the program */
     bool user_namespace;
     struct strlist env;     /* of the program */
     char program[PATH_MAX]; /* of FIND_PROGRAM */

@@ -8,6 +8,7 @@
  */
 #include "host/cleanup.h"
 #include "native/life.h"
+#include "native/lsm.h"
 #include "native/namespaces.h"
 #include "native/protect.h"
 #include "native/sync.h"
@@ -68,7 +69,8 @@ static int open_group(const struct spawn *s, bool *out_needed) {
 int spawn_begin(struct spawn *s, struct err *err) {
     s->sync[0] = s->sync[1] = -1;
     s->setup.sync = s->setup.start_listen = s->setup.report = s->setup.root = -1;
-    s->setup.null = s->setup.lsm_fd = s->setup.proc.root = -1;
+    s->setup.null = s->setup.lsm_fd = s->setup.lsm_key_fd = s->setup.proc.root = -1;
+    s->setup.mount_label = lsm_mount_label(s->in.c);
     s->setup.c = s->in.c;
     s->setup.process = s->in.process;
     s->setup.how = s->in.how;
