@@ -43,6 +43,7 @@ enum moat_ctl_type {
     MOAT_CTL_RESUME = 12,
     MOAT_CTL_UPDATE = 13,  /* struct moat_ctl_update: new limits */
     MOAT_CTL_DESTROY = 14, /* struct moat_ctl_ref: kill, wait for the end, forget */
+    MOAT_CTL_NETWORK = 24, /* to an agent: struct moat_ctl_network (moat/network.h) */
     /* To the monitor of a sandbox alone, by the monitor of a container that joins it; they never
      * reach the Sentry. */
     MOAT_CTL_JOIN = 32,   /* struct moat_ctl_join; the reply's pid: the first of its exports */

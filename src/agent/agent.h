@@ -57,6 +57,9 @@ int agent_frame(void *arg, const struct moat_agent_frame *frame, const void *pay
 void agent_reply(struct agent *a, uint32_t id, int error, const char *message, int pid,
                  const void *data, size_t size);
 
+/* net.c: the machine's network, from a NETWORK record; 0 or -errno with *err. */
+must_check int agent_network(const void *record, size_t size, struct err *err);
+
 /* process.c */
 struct process *process_find(struct agent *a, const char *container, const char *exec_id);
 /* Makes the process of a CREATE or EXEC record; its reply follows when the link speaks. */

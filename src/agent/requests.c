@@ -263,6 +263,13 @@ static int do_create(struct agent *a, const void *payload, size_t size, uint32_t
     return 1;
 }
 
+static int do_network(struct agent *a, const struct moat_ctl_header *h, const void *payload) {
+    struct err err = {0};
+    int e = agent_network(payload, h->size, &err);
+    agent_reply(a, h->id, e, err.msg, 0, NULL, 0);
+    return 1;
+}
+
 /* 0: answered with success, 1: answered or to be answered later, or -errno to be told. */
 static int do_request(struct agent *a, const struct moat_ctl_header *h, const void *payload,
                       uint32_t stream) {
@@ -273,6 +280,9 @@ static int do_request(struct agent *a, const struct moat_ctl_header *h, const vo
                                                 : sizeof(ref);
     if (h->type == MOAT_CTL_CREATE || h->type == MOAT_CTL_EXEC) {
         return do_create(a, payload, h->size, stream);
+    }
+    if (h->type == MOAT_CTL_NETWORK) {
+        return do_network(a, h, payload);
     }
     if (h->size < sizeof(ref)) {
         return -EINVAL;

@@ -3,11 +3,9 @@
 #include "host/netdev.h"
 
 #include "host/cleanup.h"
+#include "host/netlink.h"
 
 #include <errno.h>
-#include <linux/if_addr.h>
-#include <linux/if_link.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <string.h>
@@ -15,16 +13,6 @@
 #include <sys/wait.h>
 
 #define ADDRESSES_MAX 64
-#define REPLY_MAX     32768
-
-struct request {
-    struct nlmsghdr h;
-    union {
-        struct ifinfomsg link;
-        struct ifaddrmsg addr;
-    };
-    char attributes[256];
-};
 
 /* An address as the kernel tells it: the parts that make it again. */
 struct address {
@@ -34,151 +22,86 @@ struct address {
 };
 
 struct addresses {
+    unsigned index; /* of their interface */
     struct address items[ADDRESSES_MAX];
     size_t count;
 };
 
-static void begin(struct request *r, uint16_t type, uint16_t flags, size_t body) {
-    memset(r, 0, sizeof(*r));
-    r->h.nlmsg_len = (uint32_t)NLMSG_LENGTH(body);
-    r->h.nlmsg_type = type;
-    r->h.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-    r->h.nlmsg_seq = 1;
-}
-
-static void attach(struct request *r, uint16_t type, const void *value, size_t len) {
-    struct rtattr *a = (struct rtattr *)((char *)r + NLMSG_ALIGN(r->h.nlmsg_len));
-    a->rta_type = type;
-    a->rta_len = (uint16_t)RTA_LENGTH(len);
-    memcpy(RTA_DATA(a), value, len);
-    r->h.nlmsg_len = NLMSG_ALIGN(r->h.nlmsg_len) + (uint32_t)RTA_ALIGN(a->rta_len);
-}
-
-static int open_netlink(void) {
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    return fd >= 0 ? fd : -errno;
-}
-
-/* One request that is answered by an acknowledgement. */
-static int ask(int fd, struct request *r) {
-    _Alignas(8) char buf[4096];
-    if (send(fd, r, r->h.nlmsg_len, 0) < 0) {
-        return -errno;
-    }
-    ssize_t n = recv(fd, buf, sizeof(buf), 0);
-    struct nlmsghdr *h = (struct nlmsghdr *)buf;
-    if (n < (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) || h->nlmsg_type != NLMSG_ERROR) {
-        return n < 0 ? -errno : -EPROTO;
-    }
-    return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
-}
-
 /* ---- addresses ---- */
 
-static void keep_bytes(struct rtattr *a, uint8_t *out, size_t max, uint8_t *out_len) {
-    size_t len = RTA_PAYLOAD(a);
-    if (len <= max) {
-        memcpy(out, RTA_DATA(a), len);
-        *out_len = (uint8_t)len;
-    }
-}
-
 /* Permanent addresses of global scope: the kernel makes the others by itself. */
-static void keep_address(struct nlmsghdr *h, unsigned index, struct addresses *out) {
-    struct ifaddrmsg *m = NLMSG_DATA(h);
-    uint32_t flags = m->ifa_flags;
+static void keep_address(void *arg, const struct nlmsghdr *h) {
+    struct addresses *out = arg;
+    const struct ifaddrmsg *m = NLMSG_DATA(h);
+    const struct rtattr *a[IFA_MAX + 1];
+    if (!netlink_attributes(h, sizeof(*m), a, ARRAY_COUNT(a))) {
+        return;
+    }
     struct address one = {
         .family = m->ifa_family, .prefix_len = m->ifa_prefixlen, .scope = m->ifa_scope};
-    int left = (int)IFA_PAYLOAD(h);
-    for (struct rtattr *a = IFA_RTA(m); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
-        if (a->rta_type == IFA_LOCAL) {
-            keep_bytes(a, one.local, sizeof(one.local), &one.local_len);
-        } else if (a->rta_type == IFA_ADDRESS) {
-            keep_bytes(a, one.peer, sizeof(one.peer), &one.peer_len);
-        } else if (a->rta_type == IFA_BROADCAST) {
-            keep_bytes(a, one.broadcast, sizeof(one.broadcast), &one.broadcast_len);
-        } else if (a->rta_type == IFA_FLAGS && RTA_PAYLOAD(a) == sizeof(flags)) {
-            memcpy(&flags, RTA_DATA(a), sizeof(flags));
-        }
-    }
-    bool wanted = m->ifa_index == index && m->ifa_scope < RT_SCOPE_LINK &&
-                  (flags & IFA_F_PERMANENT) != 0 && (one.local_len | one.peer_len) != 0;
+    one.local_len = (uint8_t)netlink_bytes(a[IFA_LOCAL], one.local, sizeof(one.local));
+    one.peer_len = (uint8_t)netlink_bytes(a[IFA_ADDRESS], one.peer, sizeof(one.peer));
+    one.broadcast_len =
+        (uint8_t)netlink_bytes(a[IFA_BROADCAST], one.broadcast, sizeof(one.broadcast));
+    bool wanted = m->ifa_index == out->index && m->ifa_scope < RT_SCOPE_LINK &&
+                  (netlink_u32(a[IFA_FLAGS], m->ifa_flags) & IFA_F_PERMANENT) != 0 &&
+                  (one.local_len | one.peer_len) != 0;
     if (wanted && out->count < ADDRESSES_MAX) {
         out->items[out->count++] = one;
     }
 }
 
 static int list_addresses(int fd, unsigned index, struct addresses *out) {
-    struct request r;
-    cleanup_free char *buf = malloc(REPLY_MAX);
-    begin(&r, RTM_GETADDR, NLM_F_DUMP, sizeof(r.addr));
-    if (buf == NULL) {
-        return -ENOMEM;
+    struct netlink_request r;
+    int e = -EINTR;
+    for (int i = 0; i < 10 && e == -EINTR; i++) {
+        *out = (struct addresses){.index = index};
+        netlink_begin(&r, RTM_GETADDR, 0, sizeof(r.address));
+        e = netlink_dump(fd, &r, RTM_NEWADDR, keep_address, out);
     }
-    if (send(fd, &r, r.h.nlmsg_len, 0) < 0) {
-        return -errno;
-    }
-    for (;;) {
-        ssize_t n = recv(fd, buf, REPLY_MAX, 0);
-        int left = (int)n;
-        if (n < 0) {
-            return -errno;
-        }
-        for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left);
-             h = NLMSG_NEXT(h, left)) {
-            if (h->nlmsg_type == NLMSG_DONE) {
-                return 0;
-            }
-            if (h->nlmsg_type == NLMSG_ERROR) {
-                return -EIO;
-            }
-            if (h->nlmsg_type == RTM_NEWADDR) {
-                keep_address(h, index, out);
-            }
-        }
-    }
+    return e;
 }
 
 static int add_address(int fd, unsigned index, const struct address *a) {
-    struct request r;
-    begin(&r, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, sizeof(r.addr));
-    r.addr = (struct ifaddrmsg){.ifa_family = a->family,
-                                .ifa_prefixlen = a->prefix_len,
-                                .ifa_scope = a->scope,
-                                .ifa_flags = IFA_F_PERMANENT,
-                                .ifa_index = index};
+    struct netlink_request r;
+    netlink_begin(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(r.address));
+    r.address = (struct ifaddrmsg){.ifa_family = a->family,
+                                   .ifa_prefixlen = a->prefix_len,
+                                   .ifa_scope = a->scope,
+                                   .ifa_flags = IFA_F_PERMANENT,
+                                   .ifa_index = index};
     if (a->local_len > 0) {
-        attach(&r, IFA_LOCAL, a->local, a->local_len);
+        netlink_attach(&r, IFA_LOCAL, a->local, a->local_len);
     }
     if (a->peer_len > 0) {
-        attach(&r, IFA_ADDRESS, a->peer, a->peer_len);
+        netlink_attach(&r, IFA_ADDRESS, a->peer, a->peer_len);
     }
     if (a->broadcast_len > 0) {
-        attach(&r, IFA_BROADCAST, a->broadcast, a->broadcast_len);
+        netlink_attach(&r, IFA_BROADCAST, a->broadcast, a->broadcast_len);
     }
-    return ask(fd, &r);
+    return netlink_ask(fd, &r);
 }
 
 /* ---- the move ---- */
 
 static int send_away(int fd, unsigned index, const char *new_name, int netns) {
-    struct request r;
+    struct netlink_request r;
     uint32_t target = (uint32_t)netns;
-    begin(&r, RTM_NEWLINK, NLM_F_ACK, sizeof(r.link));
+    netlink_begin(&r, RTM_NEWLINK, 0, sizeof(r.link));
     r.link = (struct ifinfomsg){.ifi_family = AF_UNSPEC, .ifi_index = (int)index};
-    attach(&r, IFLA_NET_NS_FD, &target, sizeof(target));
-    attach(&r, IFLA_IFNAME, new_name, strlen(new_name) + 1);
-    return ask(fd, &r);
+    netlink_attach(&r, IFLA_NET_NS_FD, &target, sizeof(target));
+    netlink_attach(&r, IFLA_IFNAME, new_name, strlen(new_name) + 1);
+    return netlink_ask(fd, &r);
 }
 
 static int bring_up(int fd, unsigned index) {
-    struct request r;
-    begin(&r, RTM_NEWLINK, NLM_F_ACK, sizeof(r.link));
+    struct netlink_request r;
+    netlink_begin(&r, RTM_NEWLINK, 0, sizeof(r.link));
     r.link = (struct ifinfomsg){.ifi_family = AF_UNSPEC,
                                 .ifi_index = (int)index,
                                 .ifi_flags = IFF_UP,
                                 .ifi_change = IFF_UP};
-    return ask(fd, &r);
+    return netlink_ask(fd, &r);
 }
 
 /* In a child: what happens inside; its exit status is the error number. */
@@ -186,7 +109,7 @@ static int finish_inside(const char *name, int netns, const struct addresses *li
     if (setns(netns, CLONE_NEWNET) != 0) {
         return errno;
     }
-    int fd = open_netlink();
+    int fd = netlink_open();
     unsigned index = if_nametoindex(name); /* it may have got another number */
     if (fd < 0 || index == 0) {
         return fd < 0 ? -fd : errno;
@@ -222,7 +145,7 @@ int netdev_move(const char *name, const char *new_name, int netns, struct err *e
     if (index == 0) {
         return err_sys(err, -errno, "no network interface %s on the host", name);
     }
-    cleanup_fd int fd = open_netlink();
+    cleanup_fd int fd = netlink_open();
     int e = fd < 0 ? fd : list_addresses(fd, index, &list);
     if (e != 0) {
         return err_sys(err, e, "cannot read the addresses of the network interface %s", name);

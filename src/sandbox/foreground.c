@@ -56,12 +56,13 @@ static int send_start(struct monitor *m, const struct container *c, struct err *
 /* With nobody to tell in between, START goes out with CREATE: a turn less to wait for.  The Sentry
  * answers in order, and refuses to start what it could not create. */
 static int create_process(struct monitor *m, const struct container *c,
-                          const struct foreground *run, struct err *err) {
+                          const struct foreground *run, uint32_t asked, struct err *err) {
     bool at_once = run->on_created == NULL && !run->wait_start;
     int e = send_create(m, c, run, err);
     if (e == 0 && at_once) {
         e = send_start(m, c, err);
     }
+    e = e != 0 || asked == 0 ? e : monitor_await(m, asked, err);
     e = e != 0 ? e : monitor_await(m, ID_CREATE, err);
     if (e == 0 && run->on_created != NULL) {
         e = run->on_created(run->arg, err);
@@ -79,6 +80,7 @@ static int create_process(struct monitor *m, const struct container *c,
 static int serve(struct monitor *m, const struct container *c, const struct foreground *run,
                  const struct victim *victim, struct err *err) {
     struct termios saved;
+    uint32_t asked = 0;
     m->forward_signals = true;
     m->listen_fd = run->listen_fd;
     m->on_exit = run->on_exit;
@@ -91,7 +93,10 @@ static int serve(struct monitor *m, const struct container *c, const struct fore
         m->terminal_fd = run->stdio[0];
     }
     int e = run->on_sandbox != NULL ? run->on_sandbox(run->arg, err) : 0;
-    e = e != 0 ? e : create_process(m, c, run, err);
+    if (e == 0 && m->sandbox->network != NULL) {
+        e = m->sandbox->network->attach(m->sandbox, run->log_fd, &asked, err);
+    }
+    e = e != 0 ? e : create_process(m, c, run, asked, err);
     if (e == 0 && run->cgroup != NULL && run->start == NULL) {
         victim_after(victim, m->sandbox); /* the Sentry has made its zygotes long since */
     }
@@ -127,6 +132,9 @@ int foreground_run(const struct container *c, const struct foreground *run, int 
         e = serve(&m, c, run, &victim, err);
         *out_wait_status = m.exit_status;
         sandbox_kill(&sandbox);
+        if (sandbox.network != NULL) {
+            sandbox.network->detach(&sandbox);
+        }
     }
     monitor_close(&m);
     return e;

@@ -20,12 +20,29 @@ struct sandbox_options {
                              shares; else it gets one of its own */
 };
 
+struct sandbox;
+
+/* What joins a sandbox to a network that is there only after the runtime's hooks. */
+struct sandbox_network {
+    /*
+     * Called once in the container's network namespace, when it is as the container is to have it,
+     * and before anything is asked of the sandbox.  *out_request: id of a request that it sent,
+     * whose reply comes before those of later ones, or 0.  `log_fd`: for warnings, or -1.
+     */
+    int (*attach)(struct sandbox *s, int log_fd, uint32_t *out_request, struct err *err);
+    /* The sandbox is gone, attached or not. */
+    void (*detach)(struct sandbox *s);
+};
+
 struct sandbox {
     pid_t sentry_pid; /* init of the sandbox's pid namespace */
     pid_t gofer_pid;
     int control_fd; /* SOCK_SEQPACKET to the Sentry: moat/control.h */
     int admin_fd;   /* SOCK_SEQPACKET to the Gofer: struct moat_gofer_change; -1: nobody may join */
-    uint32_t export_count; /* that it began with */
+    uint32_t export_count;                 /* that it began with */
+    const struct sandbox_network *network; /* NULL: nothing to do */
+    void *network_state;                   /* of `network` alone, as the descriptor */
+    int network_fd;
 };
 
 /*

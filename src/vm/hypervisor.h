@@ -8,6 +8,7 @@
 
 #include "host/err.h"
 #include "host/strlist.h"
+#include "moat/network.h"
 
 /* Where the image's files are in the hypervisor's root. */
 #define HYPERVISOR_KERNEL    "/guest/kernel"
@@ -16,9 +17,11 @@
 struct hypervisor_config {
     bool kvm; /* else emulated */
     uint32_t cpus;
-    uint64_t memory;  /* bytes */
-    int agent_fd;     /* stream socket: the agent's serial port */
-    int files_fd;     /* connected to a vhost-user file server */
+    uint64_t memory;                 /* bytes */
+    int agent_fd;                    /* stream socket: the agent's serial port */
+    int files_fd;                    /* connected to a vhost-user file server */
+    int nic_fds[MOAT_NET_LINKS_MAX]; /* tap devices with struct virtio_net_hdr */
+    uint32_t nic_count;
     int console_fd;   /* where the guest kernel's messages go, or -1 */
     uint64_t tsc_khz; /* of this machine's cycle counter; used without KVM */
 };

@@ -11,11 +11,13 @@
 
 #include "host/cleanup.h"
 #include "host/clock.h"
+#include "host/msg.h"
 #include "host/strlist.h"
 #include "vm/bridge.h"
 #include "vm/hypervisor.h"
 #include "vm/image.h"
 #include "vm/jail.h"
+#include "vm/net.h"
 #include "vm/share.h"
 
 #include <errno.h>
@@ -49,6 +51,7 @@ struct machine {
     int kernel, initramfs;
     int control[2]; /* ours, the bridge's */
     int agent[2];   /* the bridge's, the hypervisor's */
+    int network[2]; /* ours, the hypervisor's, which waits for its devices there; or -1 */
     int status;     /* where the bridge and its children report */
     uid_t user;
     uint64_t start_cycles;
@@ -139,6 +142,28 @@ static noreturn_fn void run_file_server(const struct machine *m, int listener) {
     report(m->status, &err);
 }
 
+/* The hooks of the runtime may make the interfaces only now; failures are told there from here. */
+static int await_network(struct machine *m, struct err *err) {
+    struct net_devices devices = {0};
+    int fds[MSG_FDS_MAX];
+    size_t fd_count = 0;
+    if (m->network[1] < 0) {
+        return 0;
+    }
+    (void)close(m->status); /* so far all is well */
+    m->status = m->network[1];
+    (void)close(m->network[0]); /* so that the monitor's end is the end */
+    ssize_t n = msg_recv(m->network[1], &devices, sizeof(devices), fds, &fd_count, false);
+    if (n != (ssize_t)sizeof(devices) || devices.count != fd_count) {
+        return err_set(err, -EPIPE, "the monitor is gone");
+    }
+    for (uint32_t i = 0; i < fd_count; i++) {
+        m->config.nic_fds[i] = fds[i];
+    }
+    m->config.nic_count = devices.count;
+    return 0;
+}
+
 static noreturn_fn void run_hypervisor(struct machine *m) {
     struct hypervisor_config *c = &m->config;
     struct strlist args = {0};
@@ -151,6 +176,7 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     }
     e = e != 0 ? e : jail_hypervisor_root(m->kernel, m->initramfs, c->kvm ? m->user : 0, &err);
     e = e != 0 ? e : jail_drop(m->user, &err);
+    e = e != 0 ? e : await_network(m, &err);
     if (e == 0) {
         c->tsc_khz = rate_khz(m);
         e = m->hypervisor->arguments(c, &args);
@@ -158,8 +184,9 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     }
     if (e == 0) {
         static char *const environment[] = {NULL};
-        const int keep[] = {c->agent_fd, c->files_fd, c->console_fd};
-        keep_only(keep, ARRAY_COUNT(keep));
+        int keep[3 + MOAT_NET_LINKS_MAX] = {c->agent_fd, c->files_fd, c->console_fd};
+        memcpy(&keep[3], c->nic_fds, c->nic_count * sizeof(keep[0]));
+        keep_only(keep, 3 + c->nic_count);
         (void)execve(m->hypervisor->program, args.items, environment);
         (void)err_sys(&err, -errno, "cannot run %s (Debian's package qemu-system-x86)",
                       m->hypervisor->program);
@@ -320,6 +347,10 @@ static int open_all(struct machine *m, struct err *err) {
                    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->agent) != 0)) {
         e = err_sys(err, -errno, "cannot make a socket pair");
     }
+    if (e == 0 && m->options->network_entered &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, m->network) != 0) {
+        e = err_sys(err, -errno, "cannot make a socket pair");
+    }
     int room = (int)(4 * MOAT_CTL_MSG_MAX); /* a CREATE message is sent before anyone reads */
     for (int i = 0; i < 2 && e == 0; i++) {
         (void)setsockopt(m->control[i], SOL_SOCKET, SO_SNDBUFFORCE, &room,
@@ -369,8 +400,9 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                         .initramfs = -1,
                         .control = {-1, -1},
                         .agent = {-1, -1},
+                        .network = {-1, -1},
                         .user = jail_user()};
-    *out = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1};
+    *out = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1, .network_fd = -1};
     m.started = clock_now_ns(CLOCK_MONOTONIC);
     rate_begin(&m);
     int e = open_all(&m, err);
@@ -379,8 +411,13 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
         sandbox_kill(out);
     } else {
         out->control_fd = steal_fd(&m.control[0]);
+        if (m.network[0] >= 0) {
+            out->network = &g_machine_network;
+            out->network_fd = steal_fd(&m.network[0]);
+        }
     }
-    int *fds[] = {&m.kernel, &m.initramfs, &m.control[0], &m.control[1], &m.agent[0], &m.agent[1]};
+    int *fds[] = {&m.kernel,   &m.initramfs, &m.control[0], &m.control[1],
+                  &m.agent[0], &m.agent[1],  &m.network[0], &m.network[1]};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_fd_fn(fds[i]);
     }

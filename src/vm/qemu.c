@@ -60,6 +60,14 @@ static int add_devices(struct strlist *out, const struct hypervisor_config *c, i
         e = add(out, e, "-device");
         e = add(out, e, "%s", devices[i]);
     }
+    for (uint32_t i = 0; i < c->nic_count; i++) {
+        static const uint8_t mac[6] = MOAT_NET_DEVICE_MAC;
+        e = add(out, e, "-netdev");
+        e = add(out, e, "tap,id=net%u,fd=%d,vhost=off", i, c->nic_fds[i]);
+        e = add(out, e, "-device");
+        e = add(out, e, "virtio-net-device,netdev=net%u,mac=%02x:%02x:%02x:%02x:%02x:%02x", i,
+                mac[0], mac[1], mac[2], mac[3], mac[4], mac[5] + i);
+    }
     if (c->console_fd >= 0) {
         e = add(out, e, "-add-fd");
         e = add(out, e, "fd=%d,set=1", c->console_fd);

@@ -8,6 +8,7 @@
 #include "sandbox/foreground.h"
 #include "sandbox/sentry.h"
 #include "vm/machine.h"
+#include "vm/net.h"
 
 #include <errno.h>
 
@@ -42,9 +43,11 @@ static int check_fields(const struct container *c, const struct isolation_setup 
                        "hooks.createContainer and hooks.startContainer cannot run in a virtual "
                        "machine: use --isolation native");
     }
-    if (l->namespaces[NS_NETWORK].path != NULL) {
-        setup->warn(setup->arg, "linux.namespaces: a container of isolation vm has no network "
-                                "device yet, only a loopback device");
+    if (!l->namespaces[NS_NETWORK].set) {
+        return err_set(
+            err, -EOPNOTSUPP,
+            "linux.namespaces has none of type 'network', but a virtual machine cannot use "
+            "the host's network: give the container one, or use --isolation native");
     }
     return 0;
 }
@@ -53,6 +56,12 @@ static int vm_create(const struct isolation_target *target, const struct isolati
                      pid_t *out_pid, struct err *err) {
     int e = check_fields(target->c, setup, err);
     return e != 0 ? e : sandbox_create(target, setup, machine_start, out_pid, err);
+}
+
+static int vm_destroy(const struct isolation_target *target, struct err *err) {
+    const char *path = target->c->linux_.namespaces[NS_NETWORK].path;
+    int e = path != NULL ? net_clear(path, err) : 0;
+    return e != 0 ? e : sentry_destroy(target, err);
 }
 
 static void add_overhead(struct cgroup_i64 *limit) {
@@ -85,5 +94,5 @@ const struct isolation_ops g_isolation_vm = {
     .host_limits = vm_host_limits,
     .update = sentry_update,
     .stats = sentry_stats,
-    .destroy = sentry_destroy,
+    .destroy = vm_destroy,
 };
