@@ -8,7 +8,7 @@ build="gcc libc6-dev make meson ninja-build pkg-config binutils libjson-c-dev li
 demo="$build mmdebstrap python3"
 # The container engines that the tests run moat under, and what their packages only recommend.
 engines="docker.io containerd podman runc iptables iproute2 tini uidmap slirp4netns"
-guest="uidmap qemu-system-x86 qemu-system-common apparmor secilc" # qemu-system-common for virtiofsd
+guest="uidmap qemu-system-x86 qemu-system-common erofs-utils e2fsprogs apparmor secilc" # qemu-system-common for virtiofsd
 case "${1:-}" in
 build) want=$build ;;
 demo) want=$demo ;;

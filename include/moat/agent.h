@@ -13,7 +13,7 @@
 
 #include "moat/control.h"
 
-#define MOAT_AGENT_VERSION    1u
+#define MOAT_AGENT_VERSION    2u
 #define MOAT_AGENT_PORT       "moat.agent" /* name of the virtio-serial port */
 #define MOAT_AGENT_VSOCK_PORT 1024u
 #define MOAT_AGENT_TAG        "moat" /* virtio-fs: folder N is export N, 0 the root */
@@ -40,10 +40,16 @@ struct moat_agent_frame {
     uint16_t stream;
 };
 
+/* The container's root is a disk, MOAT_AGENT_DISK, mounted where export 0 would be. */
+enum { MOAT_AGENT_DISK_NONE = 0, MOAT_AGENT_DISK_EROFS = 1, MOAT_AGENT_DISK_EXT4 = 2 };
+#define MOAT_AGENT_DISK "/dev/vda"
+
 struct moat_agent_welcome {
     uint32_t version;
     uint32_t export_count;
     uint64_t realtime_ns; /* the host's clock */
+    uint32_t disk;        /* MOAT_AGENT_DISK_*: what the root's block device holds */
+    uint32_t pad;
 };
 
 struct moat_agent_hello {
@@ -54,7 +60,7 @@ struct moat_agent_hello {
 };
 
 _Static_assert(sizeof(struct moat_agent_frame) == 8, "frames are packed by hand");
-_Static_assert(sizeof(struct moat_agent_welcome) == 16, "");
+_Static_assert(sizeof(struct moat_agent_welcome) == 24, "");
 _Static_assert(sizeof(struct moat_agent_hello) == 24, "");
 
 #endif

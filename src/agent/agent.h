@@ -41,6 +41,7 @@ struct agent {
     struct process processes[AGENT_PROCESSES];
     int signals;
     uint32_t export_count;
+    uint32_t disk; /* MOAT_AGENT_DISK_* */
     bool welcomed;
     uint64_t boot_ns;
 };
@@ -50,6 +51,8 @@ void boot_machine(void);
 int boot_connect(void);
 /* Mounts the host's files on AGENT_EXPORTS; 0 or -errno with *err. */
 must_check int boot_files(struct err *err);
+/* disk.c: mounts the root's disk, of that kind, where the root's folder would be. */
+must_check int disk_mount(uint32_t kind, struct err *err);
 noreturn_fn void boot_off(const char *why);
 
 /* requests.c: one frame of the host. */

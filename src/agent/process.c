@@ -186,6 +186,10 @@ static int launch_run(struct agent *a, struct launch *l, uint32_t stream, struct
         e = boot_files(err);
         files = e == 0;
     }
+    if (e == 0 && a->disk != MOAT_AGENT_DISK_NONE) {
+        e = disk_mount(a->disk, err);
+        a->disk = e == 0 ? MOAT_AGENT_DISK_NONE : a->disk;
+    }
     e = e != 0 ? e : open_streams(l, err);
     e = e != 0 ? e : open_group(l, err);
     e = e != 0 ? e : l->p->is_init ? clone_init(l, err) : clone_exec(l, err);

@@ -325,13 +325,15 @@ static int take_welcome(struct agent *a, const struct moat_agent_frame *f, const
         return -EPROTO;
     }
     memcpy(&w, payload, sizeof(w));
-    if (w.version != MOAT_AGENT_VERSION || w.export_count > MOAT_AGENT_EXPORTS) {
+    if (w.version != MOAT_AGENT_VERSION || w.export_count > MOAT_AGENT_EXPORTS ||
+        w.disk > MOAT_AGENT_DISK_EXT4) {
         return -EPROTO;
     }
     const struct timespec ts = {(time_t)(w.realtime_ns / NSEC_PER_SEC),
                                 (long)(w.realtime_ns % NSEC_PER_SEC)};
     (void)clock_settime(CLOCK_REALTIME, &ts); /* cannot fail for root with a valid time */
     a->export_count = w.export_count;
+    a->disk = w.disk;
     a->welcomed = true;
     return 0;
 }

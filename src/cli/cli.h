@@ -95,12 +95,12 @@ bool cli_is_rootless(void);
 struct runtime cli_runtime(const struct cli_globals *globals);
 /*
  * The isolation for a new container: by `option` (--isolation, or NULL), c's annotations, the name
- * of the program and /etc/moat/moat.conf; fills what the settings and annotations say in *c, which
- * the command's own options come after.
+ * of the program and /etc/moat/moat.conf (`bundle`: what relative paths of annotations mean); fills
+ * what the settings and annotations say in *c, which the command's own options come after.
  */
 must_check int cli_apply_settings(const struct cli_globals *globals, const char *option,
-                                  struct container *c, const struct isolation_ops **out,
-                                  struct err *err);
+                                  const char *bundle, struct container *c,
+                                  const struct isolation_ops **out, struct err *err);
 /* Opens the log of a sandbox where one is asked for: descriptor, -1 for none, or -errno. */
 must_check int cli_open_log(const struct cli_globals *globals, bool wanted, int *out_fd,
                             struct err *err);

@@ -76,6 +76,14 @@ static int choose_overlay(const struct create_options *o, const struct isolation
     if (c->root_readonly && isolation == &g_isolation_sentry) {
         c->overlay = OVERLAY_MEMORY;
     }
+    if (mode >= 0 && c->root_image != NULL) {
+        if (o->overlay != NULL && mode == 0) {
+            return err_set(err, -EINVAL,
+                           "--overlay none needs a folder as root: a disk image is never written "
+                           "to");
+        }
+        c->overlay = OVERLAY_MEMORY;
+    }
     return mode < 0 ? mode : 0;
 }
 
@@ -99,7 +107,7 @@ static int prepare(const struct cli_globals *globals, const struct runtime *rt,
     const struct oci_reading reading = {.bundle = bundle, .warn = rt->warn, .arg = rt->arg};
     e = oci_bundle_text(bundle, out_text, &len, err);
     e = e != 0 ? e : oci_config_parse(&reading, *out_text, len, c, err);
-    e = e != 0 ? e : cli_apply_settings(globals, o->isolation, c, &isolation, err);
+    e = e != 0 ? e : cli_apply_settings(globals, o->isolation, bundle, c, &isolation, err);
     e = e != 0 ? e : choose_overlay(o, isolation, c, err);
     if (e != 0) {
         return e;

@@ -29,8 +29,9 @@ struct do_options {
     { #field, letter, kind, offsetof(struct do_options, field), arg, help }
 
 static const struct cli_option g_do_options[] = {
-    DO_OPT(rootfs, 0, OPT_TEXT, "DIR",
-           "root file system (default: the host's own, never written to)"),
+    DO_OPT(rootfs, 0, OPT_TEXT, "DIR|IMAGE",
+           "root file system (default: the host's own, never written to); a disk image with "
+           "isolation vm"),
     DO_OPT(isolation, 0, OPT_TEXT, "sentry|native|vm",
            "the wall: application kernel, namespaces, or a virtual machine"),
     DO_OPT(platform, 0, OPT_TEXT, "auto|systrap", "how the application kernel runs programs"),
@@ -94,12 +95,15 @@ static int set_root(struct container *c, const struct do_options *o, struct err 
     if (realpath(root, path) == NULL || stat(path, &st) != 0) {
         return err_sys(err, -errno, "--rootfs %s", root);
     }
-    if (!S_ISDIR(st.st_mode)) {
-        return err_set(err, -ENOTDIR, "--rootfs %s is not a folder: unpack the image first", root);
-    }
     c->overlay = (enum overlay_mode)overlay;
     c->rootfs = strdup(path);
-    return c->rootfs != NULL ? 0 : err_sys(err, -ENOMEM, "--rootfs");
+    if (!S_ISDIR(st.st_mode)) {
+        c->root_image = strdup(path);
+        c->root_image_base = strdup("/");
+    }
+    return c->rootfs != NULL && (c->root_image == NULL || c->root_image_base != NULL)
+               ? 0
+               : err_sys(err, -ENOMEM, "--rootfs");
 }
 
 static int set_terminal(struct container_process *p, struct err *err) {
@@ -204,6 +208,23 @@ static int open_log(const struct cli_globals *globals, const struct do_options *
     return o->strace || globals->debug ? fcntl(2, F_DUPFD_CLOEXEC, 3) : -1;
 }
 
+static int check_root(const struct container *c, const struct isolation_ops *isolation,
+                      struct err *err) {
+    if (c->root_image == NULL) {
+        return 0;
+    }
+    if (strncmp(isolation->name, "vm", 2) != 0) {
+        return err_set(err, -ENOTDIR,
+                       "--rootfs %s is not a folder: unpack the image first (a disk image, erofs "
+                       "or ext4, can be the root with --isolation vm)",
+                       c->rootfs);
+    }
+    return c->overlay == OVERLAY_MEMORY
+               ? 0
+               : err_set(err, -EINVAL,
+                         "--overlay none needs a folder as root: a disk image is never written to");
+}
+
 static int check_network(const struct container *c, const struct isolation_ops *isolation,
                          struct err *err) {
     if (isolation != &g_isolation_native && c->network == NETWORK_HOST) {
@@ -222,8 +243,9 @@ static int run_do(const struct cli_globals *globals, void *options, int argc, ch
     const int stdio[3] = {0, 1, 2};
     struct container c = {0};
     int wait_status = 0;
-    int e = cli_apply_settings(globals, o->isolation, &c, &isolation, err);
+    int e = cli_apply_settings(globals, o->isolation, "/", &c, &isolation, err);
     e = e != 0 ? e : build_container(&c, o, argc, argv, err);
+    e = e != 0 ? e : check_root(&c, isolation, err);
     e = e != 0 ? e : check_network(&c, isolation, err);
     int status = 2;
     if (e == 0) {

@@ -57,8 +57,8 @@ static const struct isolation_ops *find_isolation(const char *name) {
     return NULL;
 }
 
-int cli_apply_settings(const struct cli_globals *globals, const char *option, struct container *c,
-                       const struct isolation_ops **out, struct err *err) {
+int cli_apply_settings(const struct cli_globals *globals, const char *option, const char *bundle,
+                       struct container *c, const struct isolation_ops **out, struct err *err) {
     const struct oci_reading reading = {
         .bundle = "/", .warn = warn, .arg = (void *)(uintptr_t)globals};
     const struct settings_request request = {
@@ -77,10 +77,12 @@ int cli_apply_settings(const struct cli_globals *globals, const char *option, st
         return err_set(err, -EOPNOTSUPP, "isolation '%s' is not part of this build: choose another",
                        isolation_kind_name(kind));
     }
+    const char *image = oci_key_values_get(&c->annotations, "dev.moat.vm.root-image");
     c->overlay = s.overlay;
     c->platform = s.platform;
     c->handover = s.handover;
-    return oci_annotations_apply(&reading, c, err);
+    e = image != NULL ? settings_root_image(&s, kind, image, bundle, c, err) : 0;
+    return e != 0 ? e : oci_annotations_apply(&reading, c, err);
 }
 
 int cli_open_log(const struct cli_globals *globals, bool wanted, int *out_fd, struct err *err) {

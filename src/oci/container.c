@@ -72,6 +72,8 @@ void container_free(struct container *c) {
     free(c->hostname);
     free(c->domainname);
     free(c->rootfs);
+    free(c->root_image);
+    free(c->root_image_base);
     for (int stage = 0; stage < HOOK_STAGES; stage++) {
         oci_hook_list_free(&c->hooks[stage]);
     }

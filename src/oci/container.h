@@ -71,6 +71,9 @@ struct container {
     struct container_process process;
     char *rootfs; /* absolute host path */
     bool root_readonly;
+    /* Isolation vm: the root is this disk image, below the folder root_image_base; NULL: `rootfs`
+     * is a folder. */
+    char *root_image, *root_image_base;
     enum overlay_mode overlay;
     enum network_mode network;
     enum platform_choice platform;

@@ -101,11 +101,12 @@ enum key {
     KEY_OVERLAY,
     KEY_PLATFORM,
     KEY_HANDOVER,
+    KEY_VM_IMAGES,
     KEYS
 };
 
-static const char *const g_keys[] = {"isolation", "allow",    "lock",     "annotation",
-                                     "overlay",   "platform", "handover", NULL};
+static const char *const g_keys[] = {"isolation", "allow",    "lock",      "annotation", "overlay",
+                                     "platform",  "handover", "vm.images", NULL};
 
 struct reading {
     struct settings *s;
@@ -143,6 +144,12 @@ static int take_value(struct reading *r, enum key key, const struct line *l) {
     case KEY_HANDOVER:
         e = take_word(l, g_handovers, &index);
         s->handover = (uint32_t)index;
+        break;
+    case KEY_VM_IMAGES:
+        if (l->value[0] != '/') {
+            return complain(l, "must be the absolute path of a folder");
+        }
+        (void)snprintf(s->vm_images, sizeof(s->vm_images), "%s", l->value); /* VALUE_MAX */
         break;
     case KEYS:
         break;

@@ -37,8 +37,9 @@ struct settings {
     enum settings_annotation annotation;
     enum overlay_mode overlay; /* of bundles; `moat do` has its own */
     enum platform_choice platform;
-    uint32_t handover; /* MOAT_HANDOVER_* */
-    char path[256];    /* where they come from; "" when there is no file */
+    uint32_t handover;   /* MOAT_HANDOVER_* */
+    char vm_images[256]; /* folder of root images that annotations may name by absolute path; "" */
+    char path[256];      /* where they come from; "" when there is no file */
 };
 
 /* Who asks for an isolation; NULL: nobody. */
@@ -59,6 +60,11 @@ must_check int settings_load(const char *path, struct settings *out, struct err 
 /* The same of a text; `path` is for messages. */
 must_check int settings_parse(const char *path, const char *text, size_t len, struct settings *out,
                               struct err *err);
+/* "dev.moat.vm.root-image": fills c->root_image.  -EPERM for an image outside `bundle` and of the
+ * folder for images. */
+must_check int settings_root_image(const struct settings *s, enum isolation_kind kind,
+                                   const char *value, const char *bundle, struct container *c,
+                                   struct err *err);
 /* -EINVAL for a name that is none, -EPERM for a choice that the settings do not allow. */
 must_check int settings_choose(const struct settings *s, const struct settings_request *request,
                                enum isolation_kind *out, struct err *err);

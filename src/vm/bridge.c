@@ -263,11 +263,12 @@ static void tell_ends(struct bridge *b) {
 
 /* ---- the loop ---- */
 
-static void send_welcome(struct bridge *b, uint32_t export_count) {
+static void send_welcome(struct bridge *b) {
     struct timespec ts;
     (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail */
     const struct moat_agent_welcome w = {.version = MOAT_AGENT_VERSION,
-                                         .export_count = export_count,
+                                         .export_count = b->options->export_count,
+                                         .disk = b->options->disk,
                                          .realtime_ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC +
                                                         (uint64_t)ts.tv_nsec};
     b->failed = mux_send(&b->mux, MOAT_AGENT_WELCOME, 0, &w, sizeof(w)) != 0;
@@ -295,7 +296,7 @@ void bridge_run(const struct bridge_options *o) {
     }
     b->mux.on_frame = take_frame;
     b->mux.arg = b;
-    send_welcome(b, o->export_count);
+    send_welcome(b);
     int e = 0;
     while (!b->failed && e == 0) {
         size_t count = mux_prepare(&b->mux, polls);

@@ -19,7 +19,8 @@ struct hypervisor_config {
     uint32_t cpus;
     uint64_t memory;                 /* bytes */
     int agent_fd;                    /* stream socket: the agent's serial port */
-    int files_fd;                    /* connected to a vhost-user file server */
+    int files_fd;                    /* connected to a vhost-user file server, or -1 */
+    int disk_fd;                     /* the root's image, opened for reading, or -1 */
     int nic_fds[MOAT_NET_LINKS_MAX]; /* tap devices with struct virtio_net_hdr */
     uint32_t nic_count;
     int console_fd;   /* where the guest kernel's messages go, or -1 */

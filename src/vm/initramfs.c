@@ -28,7 +28,9 @@ static const struct {
                 {"virtio_console", 0},
                 {"virtiofs", 0},
                 {"overlay", 0},
-                {"virtio_net", VIRTIO_ID_NET}};
+                {"virtio_net", VIRTIO_ID_NET},
+                {"virtio_blk", VIRTIO_ID_BLOCK},
+                {"erofs", VIRTIO_ID_BLOCK}};
 
 struct module {
     char name[64];

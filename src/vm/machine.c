@@ -14,6 +14,7 @@
 #include "host/msg.h"
 #include "host/strlist.h"
 #include "vm/bridge.h"
+#include "vm/disk.h"
 #include "vm/hypervisor.h"
 #include "vm/image.h"
 #include "vm/jail.h"
@@ -48,6 +49,7 @@ struct machine {
     const struct hypervisor_ops *hypervisor;
     struct hypervisor_config config;
     struct share share;
+    struct disk disk;
     int kernel, initramfs;
     int control[2]; /* ours, the bridge's */
     int agent[2];   /* the bridge's, the hypervisor's */
@@ -169,6 +171,7 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     struct strlist args = {0};
     struct err err = {0};
     c->agent_fd = m->agent[1];
+    c->disk_fd = m->disk.fd;
     c->console_fd = m->options->debug ? m->options->log_fd : -1;
     int e = set_stdio(m, &err);
     if (e == 0 && unshare(CLONE_NEWNS) != 0) {
@@ -184,9 +187,9 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     }
     if (e == 0) {
         static char *const environment[] = {NULL};
-        int keep[3 + MOAT_NET_LINKS_MAX] = {c->agent_fd, c->files_fd, c->console_fd};
-        memcpy(&keep[3], c->nic_fds, c->nic_count * sizeof(keep[0]));
-        keep_only(keep, 3 + c->nic_count);
+        int keep[4 + MOAT_NET_LINKS_MAX] = {c->agent_fd, c->files_fd, c->console_fd, c->disk_fd};
+        memcpy(&keep[4], c->nic_fds, c->nic_count * sizeof(keep[0]));
+        keep_only(keep, 4 + c->nic_count);
         (void)execve(m->hypervisor->program, args.items, environment);
         (void)err_sys(&err, -errno, "cannot run %s (Debian's package qemu-system-x86)",
                       m->hypervisor->program);
@@ -213,13 +216,14 @@ static int socket_pair(int *out_listener, int *out_connected, struct err *err) {
 }
 
 static int start_children(struct machine *m, struct err *err) {
+    bool files = m->share.count > 0;
     int listener = -1;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
         return err_sys(err, -errno, "cannot detach mount propagation");
     }
-    int e = share_attach(&m->share, SHARE_PLACE, err);
-    e = e != 0 ? e : socket_pair(&listener, &m->config.files_fd, err);
-    for (int child = 0; child < 2 && e == 0; child++) {
+    int e = files ? share_attach(&m->share, SHARE_PLACE, err) : 0;
+    e = e != 0 || !files ? e : socket_pair(&listener, &m->config.files_fd, err);
+    for (int child = files ? 0 : 1; child < 2 && e == 0; child++) {
         pid_t pid = fork();
         if (pid == 0 && child == 0) {
             run_file_server(m, listener);
@@ -300,6 +304,7 @@ static noreturn_fn void bridge_main(struct machine *m) {
                                            .log = keep[2] >= 0 ? 5 : -1,
                                            .start_ns = m->started,
                                            .export_count = m->share.count,
+                                           .disk = m->disk.kind,
                                            .why = describe_end};
     bridge_run(&options);
     _exit(0);
@@ -342,6 +347,7 @@ static int open_all(struct machine *m, struct err *err) {
     }
     int e = image_open(&m->kernel, &m->initramfs, err);
     e = e != 0 ? e : choose_size(m, err);
+    e = e != 0 ? e : disk_open(m->c, &m->disk, err);
     e = e != 0 ? e : share_open(m->c, &m->share, err);
     if (e == 0 && (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, m->control) != 0 ||
                    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->agent) != 0)) {
@@ -398,6 +404,7 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                         .config = {.agent_fd = -1, .files_fd = -1, .console_fd = -1},
                         .kernel = -1,
                         .initramfs = -1,
+                        .disk = {.fd = -1},
                         .control = {-1, -1},
                         .agent = {-1, -1},
                         .network = {-1, -1},
@@ -416,8 +423,8 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
             out->network_fd = steal_fd(&m.network[0]);
         }
     }
-    int *fds[] = {&m.kernel,   &m.initramfs, &m.control[0], &m.control[1],
-                  &m.agent[0], &m.agent[1],  &m.network[0], &m.network[1]};
+    int *fds[] = {&m.kernel,   &m.initramfs,  &m.control[0], &m.control[1], &m.agent[0],
+                  &m.agent[1], &m.network[0], &m.network[1], &m.disk.fd};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_fd_fn(fds[i]);
     }

@@ -47,13 +47,32 @@ static int add_command_line(struct strlist *out, const struct hypervisor_config 
                c->console_fd >= 0 ? 1 : 0, clock);
 }
 
+/* The root's image: the descriptor can only read, and there is no path to anything else. */
+static int add_disk(struct strlist *out, const struct hypervisor_config *c, int e) {
+    if (c->disk_fd < 0) {
+        return e;
+    }
+    e = add(out, e, "-add-fd");
+    e = add(out, e, "fd=%d,set=2", c->disk_fd);
+    e = add(out, e, "-blockdev");
+    e = add(out, e,
+            "driver=raw,node-name=root,read-only=on,file.driver=file,file.read-only=on,"
+            "file.locking=off,file.filename=/dev/fdset/2");
+    e = add(out, e, "-device");
+    return add(out, e, "virtio-blk-device,drive=root");
+}
+
 static int add_devices(struct strlist *out, const struct hypervisor_config *c, int e) {
     static const char *const devices[] = {
-        "vhost-user-fs-device,chardev=files,queue-size=1024,tag=" MOAT_AGENT_TAG,
         "virtio-serial-device,max_ports=2",
         "virtserialport,chardev=agent,nr=1,name=" MOAT_AGENT_PORT};
-    e = add(out, e, "-chardev");
-    e = add(out, e, "socket,id=files,fd=%d", c->files_fd);
+    e = add_disk(out, c, e);
+    if (c->files_fd >= 0) {
+        e = add(out, e, "-chardev");
+        e = add(out, e, "socket,id=files,fd=%d", c->files_fd);
+        e = add(out, e, "-device");
+        e = add(out, e, "vhost-user-fs-device,chardev=files,queue-size=1024,tag=" MOAT_AGENT_TAG);
+    }
     e = add(out, e, "-chardev");
     e = add(out, e, "socket,id=agent,fd=%d", c->agent_fd);
     for (size_t i = 0; i < ARRAY_COUNT(devices); i++) {

@@ -43,8 +43,16 @@ static int open_one(struct share *s, const char *path, bool recursive, bool read
 
 int share_open(const struct container *c, struct share *out, struct err *err) {
     out->count = 0;
+    bool image = c->root_image != NULL;
+    if (image) { /* the guest mounts it where the root's folder would be */
+        out->trees[0] = -1;
+        out->folder[0] = true;
+        out->count = 1;
+    }
     /* Without what is mounted below: the host's /proc is no file of an image. */
-    int e = open_one(out, c->rootfs, false, c->overlay == OVERLAY_MEMORY || c->root_readonly, err);
+    int e = image ? 0
+                  : open_one(out, c->rootfs, false,
+                             c->overlay == OVERLAY_MEMORY || c->root_readonly, err);
     for (size_t i = 0; i < c->mount_count && e == 0; i++) {
         const struct container_mount *m = &c->mounts[i];
         if (m->kind == MOUNT_BIND) {
@@ -53,6 +61,8 @@ int share_open(const struct container *c, struct share *out, struct err *err) {
     }
     if (e != 0) {
         share_close(out);
+    } else if (image && out->count == 1) {
+        out->count = 0; /* no files of the host at all */
     }
     return e;
 }
@@ -68,7 +78,7 @@ int share_attach(struct share *s, const char *place, struct err *err) {
         (void)snprintf(name, sizeof(name), "%u", i); /* fits */
         int e = s->folder[i] ? mkdirat(top, name, 0755) : mknodat(top, name, S_IFREG | 0644, 0);
         cleanup_fd int target = e == 0 ? openat(top, name, O_PATH | O_CLOEXEC) : -1;
-        e = target < 0 ? -errno : mount_tree_attach(s->trees[i], target);
+        e = target < 0 ? -errno : s->trees[i] < 0 ? 0 : mount_tree_attach(s->trees[i], target);
         if (e != 0) {
             return err_sys(err, e, "cannot put the machine's files together");
         }

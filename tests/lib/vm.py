@@ -62,3 +62,17 @@ def processes(parent=None):
             pid = above.get(pid, 0)
         return pid == parent
     return {p for p in found if below(p)}
+
+
+def with_conf(conf, *command, **kw):
+    """Runs a command that finds the text `conf` as /etc/moat/moat.conf."""
+    with tempfile.TemporaryDirectory(prefix="moat-conf-") as d:
+        for sub in ("upper/moat", "work"):
+            (pathlib.Path(d) / sub).mkdir(parents=True)
+        pathlib.Path(d, "upper/moat/moat.conf").write_text(conf)
+        script = f"mount -t overlay -o lowerdir=/etc,upperdir={d}/upper,workdir={d}/work none /etc || exit 77; exec \"$@\""
+        r = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", *command], stdin=subprocess.DEVNULL, timeout=TIMEOUT,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw)
+        if r.returncode == 77:
+            raise unittest.SkipTest("no overlay over /etc can be mounted here: " + r.stderr)
+        return r

@@ -26,7 +26,8 @@ static void test_bad_files(void) {
         {"isolation=sentry\nisolation=sentry\n", "moat.conf:2: isolation: is set twice"},
         {"Isolation = sentry",
          "moat.conf:1: unknown key: 'Isolation' is not known; it can be isolation, allow, lock, "
-         "annotation, overlay, platform, handover"},
+         "annotation, overlay, platform, handover, vm.images"},
+        {"vm.images = images", "moat.conf:1: vm.images: must be the absolute path of a folder"},
         {"lock = yes", "moat.conf:1: lock: 'yes' is not known; it can be false, true"},
         {"allow = sentry, foo",
          "moat.conf:1: allow: 'foo' is not known; it can be native, sentry, vm, vm+sentry"},
@@ -147,10 +148,38 @@ static void test_owner(void) {
     CHECK(unlink(path) == 0 && close(fd) == 0);
 }
 
+/* An annotation reaches images of the bundle, and of the folder that is set aside for them. */
+static void test_root_images(void) {
+    static const struct {
+        const char *conf, *value, *base, *image;
+        enum isolation_kind kind;
+    } all[] = {
+        {"", "r.erofs", "/bundle", "r.erofs", ISOLATION_VM},
+        {"vm.images = /img", "/img/a/b", "/img", "a/b", ISOLATION_VM_SENTRY},
+        {"", "r.erofs", NULL, NULL, ISOLATION_SENTRY},
+        {"", "", NULL, NULL, ISOLATION_VM},
+        {"", "/etc/shadow", NULL, NULL, ISOLATION_VM},
+        {"vm.images = /img", "/imgs/a", NULL, NULL, ISOLATION_VM},
+        {"vm.images = /img", "/img", NULL, NULL, ISOLATION_VM},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+        struct container c = {0};
+        struct settings s;
+        struct err err;
+        CHECK(parse(all[i].conf, &s, &err) == 0);
+        int e = settings_root_image(&s, all[i].kind, all[i].value, "/bundle", &c, &err);
+        CHECK((e == 0) == (all[i].base != NULL));
+        CHECK(e != 0 || (strcmp(c.root_image_base, all[i].base) == 0 &&
+                         strcmp(c.root_image, all[i].image) == 0));
+        container_free(&c);
+    }
+}
+
 int main(void) {
     test_bad_files();
     test_good_files();
     test_choices();
     test_owner();
+    test_root_images();
     return 0;
 }
