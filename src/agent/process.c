@@ -56,7 +56,9 @@ static struct process *process_new(struct agent *a) {
 struct launch {
     struct ctl_create c, container;
     struct process *p, *init; /* init: EXEC, of the container */
-    int link[2];              /* ours, theirs */
+    struct process *host; /* CREATE: the one whose namespaces `shared` are the container's too */
+    uint64_t shared;
+    int link[2]; /* ours, theirs */
     int pipes[3][2];
     int cgroup;
 };
@@ -126,7 +128,7 @@ static pid_t clone_into(const struct launch *l, uint64_t flags) {
     return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-static int clone_init(struct launch *l, struct err *err) {
+static int clone_new(struct launch *l, struct err *err) {
     pid_t pid = clone_into(l, NAMESPACES);
     if (pid == 0) {
         child(l);
@@ -137,10 +139,12 @@ static int clone_init(struct launch *l, struct err *err) {
 
 /* A helper enters the container's namespaces and makes our child in them: nothing of the agent
  * itself is ever inside. */
-static noreturn_fn void exec_helper(const struct launch *l, int report) {
+static noreturn_fn void helper_main(const struct launch *l, int report) {
     pid_t pid = -1;
-    if (setns(l->init->pidfd, NAMESPACES) == 0) {
-        pid = clone_into(l, CLONE_PARENT);
+    const struct process *host = l->init != NULL ? l->init : l->host;
+    uint64_t enter = l->init != NULL ? NAMESPACES : l->shared;
+    if (setns(host->pidfd, (int)enter) == 0) {
+        pid = clone_into(l, CLONE_PARENT | (NAMESPACES & ~enter));
         if (pid == 0) {
             child(l);
         }
@@ -150,14 +154,14 @@ static noreturn_fn void exec_helper(const struct launch *l, int report) {
     _exit(0);
 }
 
-static int clone_exec(struct launch *l, struct err *err) {
+static int clone_in_namespaces(struct launch *l, struct err *err) {
     int report[2], value = -EIO;
     if (pipe2(report, O_CLOEXEC) != 0) {
         return err_sys(err, -errno, "cannot make a pipe in the guest");
     }
     pid_t helper = fork();
     if (helper == 0) {
-        exec_helper(l, report[1]);
+        helper_main(l, report[1]);
     }
     (void)close(report[1]); /* the helper's */
     if (helper > 0 && read(report[0], &value, sizeof(value)) != sizeof(value)) {
@@ -192,7 +196,8 @@ static int launch_run(struct agent *a, struct launch *l, uint32_t stream, struct
     }
     e = e != 0 ? e : open_streams(l, err);
     e = e != 0 ? e : open_group(l, err);
-    e = e != 0 ? e : l->p->is_init ? clone_init(l, err) : clone_exec(l, err);
+    bool joins = l->init != NULL || l->shared != 0;
+    e = e != 0 ? e : joins ? clone_in_namespaces(l, err) : clone_new(l, err);
     if (e != 0) {
         return e;
     }
@@ -221,6 +226,12 @@ static int copy_ids(struct launch *l, struct err *err) {
     return 0;
 }
 
+static uint64_t shared_namespaces(uint32_t share_flags) {
+    return ((share_flags & MOAT_SHARE_PID) != 0 ? (uint64_t)CLONE_NEWPID : 0) |
+           ((share_flags & MOAT_SHARE_IPC) != 0 ? (uint64_t)CLONE_NEWIPC : 0) |
+           ((share_flags & MOAT_SHARE_UTS) != 0 ? (uint64_t)CLONE_NEWUTS : 0);
+}
+
 /* Who is there already, and for an EXEC whose process it becomes. */
 static int check_place(struct agent *a, struct launch *l, struct err *err) {
     const struct moat_ctl_create *f = l->c.fixed;
@@ -230,12 +241,14 @@ static int check_place(struct agent *a, struct launch *l, struct err *err) {
     if (process_find(a, container, exec_id) != NULL) {
         return err_set(err, -EEXIST, "the container is there already");
     }
-    if (f->share.len != 0) {
-        return err_set(err, -EOPNOTSUPP, "isolation vm runs one container a machine");
-    }
     l->init = is_exec ? process_find(a, container, "") : NULL;
     if (is_exec && (l->init == NULL || l->init->pid <= 0 || !l->init->started)) {
         return err_set(err, -ESRCH, "container not running");
+    }
+    l->shared = is_exec ? 0 : shared_namespaces(f->share_flags);
+    l->host = l->shared != 0 ? process_find(a, ctl_string(&l->c, f->share), "") : NULL;
+    if (l->shared != 0 && (l->host == NULL || l->host->pid <= 0)) {
+        return err_set(err, -ESRCH, "the container whose namespaces it shares is not running");
     }
     if (is_exec != (exec_id[0] != '\0')) {
         return err_set(err, -EINVAL, "a request without the id that it needs");

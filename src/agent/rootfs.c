@@ -260,7 +260,8 @@ static int protect_paths(int root, const struct ctl_create *c, struct err *err) 
 
 /* ---- the root itself ---- */
 
-/* On SCRATCH/root: an overlay of the root's export with memory above, or the export as it is. */
+/* On SCRATCH/root: an overlay of the root's export with memory above, or the export as it is.  One
+ * that is read-only on the host needs the overlay for the mount points that an image lacks. */
 static int mount_root(const struct ctl_create *c, struct err *err) {
     char lower[64], options[256];
     /* The dot walks into the export, which the kernel mounts when somebody does. */
@@ -275,9 +276,10 @@ static int mount_root(const struct ctl_create *c, struct err *err) {
         mkdir(SCRATCH "/root", 0700) != 0) {
         return err_sys(err, -errno, "cannot prepare the container's root in the guest");
     }
-    int n = c->fixed->overlay == MOAT_OVERLAY_NONE
-                ? mount(lower, SCRATCH "/root", NULL, MS_BIND, NULL)
-                : mount("overlay", SCRATCH "/root", "overlay", 0, options);
+    const bool through =
+        c->fixed->overlay == MOAT_OVERLAY_NONE && (c->fixed->flags & MOAT_PROC_READONLY_ROOT) == 0;
+    int n = through ? mount(lower, SCRATCH "/root", NULL, MS_BIND, NULL)
+                    : mount("overlay", SCRATCH "/root", "overlay", 0, options);
     return n == 0 ? 0 : err_sys(err, -errno, "cannot mount the container's root in the guest");
 }
 

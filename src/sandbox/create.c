@@ -32,8 +32,8 @@ struct monitor_process {
     const struct isolation_target *target;
     const struct isolation_setup *setup;
     struct background link;
-    sandbox_start_fn *start; /* what holds the container; NULL: a Sentry */
-    bool created;            /* told: nobody listens any more */
+    const struct sandbox_kind *kind; /* what holds the container */
+    bool created;                    /* told: nobody listens any more */
 };
 
 static int gone(int e, struct err *err) {
@@ -137,17 +137,17 @@ static void monitor_exited(void *arg, int wait_status) {
     }
 }
 
-/* A Sentry of its own, which others of its pod may join. */
+/* A sandbox of its own, which others of its pod may join. */
 static int run_sandbox(struct monitor_process *m, const struct container *c,
                        const struct isolation_setup *setup, int *out_wait_status, struct err *err) {
     static const int stdio[3] = {0, 1, 2};
-    bool pod = m->start == NULL && pod_id(c) != NULL;
-    int e = pod ? pod_note_sandbox(m->target, err) : 0;
+    bool pod = pod_id(c) != NULL;
+    int e = pod ? pod_note_sandbox(m->target, m->kind, err) : 0;
     int listen_fd = e == 0 ? client_listen(m->target->state_dir, err) : e;
     if (listen_fd < 0) {
         return listen_fd;
     }
-    const struct foreground run = {.start = m->start,
+    const struct foreground run = {.kind = m->kind,
                                    .cgroup = m->target->cgroup,
                                    .stdio = stdio,
                                    .log_fd = setup->log_fd,
@@ -166,11 +166,12 @@ static int run_sandbox(struct monitor_process *m, const struct container *c,
     return foreground_run(c, &run, out_wait_status, err);
 }
 
-/* The Sentry of the container in host_dir. */
+/* The sandbox of the container in host_dir. */
 static int run_joined(struct monitor_process *m, const struct container *c,
                       const struct isolation_setup *setup, int host_dir, const char *host_id,
                       int *out_wait_status, struct err *err) {
     const struct join join = {.c = c,
+                              .kind = m->kind,
                               .host_dir = host_dir,
                               .host_id = host_id,
                               .preserve_fds = setup->preserve_fds,
@@ -201,7 +202,7 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
     if (setup->console_socket >= 0) {
         (void)close(setup->console_socket); /* the master is sent */
     }
-    int found = e != 0 ? e : m->start != NULL ? 0 : pod_find(m->target, &host_dir, host_id, &err);
+    int found = e != 0 ? e : pod_find(m->target, m->kind, &host_dir, host_id, &err);
     e = found < 0    ? found
         : found == 1 ? run_joined(m, c, setup, host_dir, host_id, &wait_status, &err)
                      : run_sandbox(m, c, setup, &wait_status, &err);
@@ -209,7 +210,7 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
         background_fail(&m->link, &err);
     }
     if (e != 0) {
-        /* The Sentry is gone, killed for want of memory more often than not, and all programs with
+        /* The sandbox is gone, killed for want of memory more often than not, and all programs with
          * it: for those outside the container was killed. */
         wait_status = SIGKILL;
         monitor_exited(m, wait_status);
@@ -220,12 +221,12 @@ static noreturn_fn void monitor_main(struct monitor_process *m,
 int sentry_create(const struct isolation_target *target, const struct isolation_setup *setup,
                   pid_t *out_pid, struct err *err) {
     int e = fields_check(target->c, setup->warn, setup->arg, err);
-    return e != 0 ? e : sandbox_create(target, setup, NULL, out_pid, err);
+    return e != 0 ? e : sandbox_create(target, setup, &g_sandbox_sentry, out_pid, err);
 }
 
 int sandbox_create(const struct isolation_target *target, const struct isolation_setup *setup,
-                   sandbox_start_fn *start, pid_t *out_pid, struct err *err) {
-    struct monitor_process m = {.target = target, .setup = setup, .start = start};
+                   const struct sandbox_kind *kind, pid_t *out_pid, struct err *err) {
+    struct monitor_process m = {.target = target, .setup = setup, .kind = kind};
     const int keep[] = {target->state_dir, setup->log_fd, setup->console_socket};
     int e = background_fork(keep, ARRAY_COUNT(keep), setup->preserve_fds, &m.link, err);
     if (e != 0) {

@@ -97,7 +97,7 @@ static int serve(struct monitor *m, const struct container *c, const struct fore
         e = m->sandbox->network->attach(m->sandbox, run->log_fd, &asked, err);
     }
     e = e != 0 ? e : create_process(m, c, run, asked, err);
-    if (e == 0 && run->cgroup != NULL && run->start == NULL) {
+    if (e == 0 && run->cgroup != NULL && run->kind->has_stubs) {
         victim_after(victim, m->sandbox); /* the Sentry has made its zygotes long since */
     }
     e = e != 0 ? e : monitor_run(m, err);
@@ -117,14 +117,14 @@ int foreground_run(const struct container *c, const struct foreground *run, int 
     struct sandbox sandbox;
     struct victim victim = {.proc = -1};
     struct monitor m;
-    int e = monitor_init(&m, &sandbox, c->id, run->background, err);
+    int e = monitor_init(&m, run->kind, &sandbox, c->id, run->background, err);
     if (e != 0) {
         return e;
     }
-    if (run->cgroup != NULL && run->start == NULL) {
+    if (run->cgroup != NULL && run->kind->has_stubs) {
         victim_before(&c->process, &victim);
     }
-    e = (run->start != NULL ? run->start : sandbox_start)(c, &options, &sandbox, err);
+    e = run->kind->start(c, &options, &sandbox, err);
     if (e == 0) {
         if (run->cgroup != NULL) {
             (void)cgroup_reserve_start(run->cgroup); /* a Sentry without it dies a little easier */
@@ -140,9 +140,13 @@ int foreground_run(const struct container *c, const struct foreground *run, int 
     return e;
 }
 
+const struct sandbox_kind g_sandbox_sentry = {
+    .isolation = "sentry", .noun = "the Sentry", .start = sandbox_start, .has_stubs = true};
+
 static int sentry_run(const struct container *c, const struct isolation_run *run,
                       int *out_wait_status, struct err *err) {
-    const struct foreground f = {.stdio = run->stdio,
+    const struct foreground f = {.kind = &g_sandbox_sentry,
+                                 .stdio = run->stdio,
                                  .log_fd = run->log_fd,
                                  .debug = run->debug,
                                  .log_json = run->log_json,

@@ -9,8 +9,7 @@
 #include "sandbox/sandbox.h"
 
 struct foreground {
-    /* What holds the container; NULL: sandbox_start.  sandbox_kill ends it. */
-    sandbox_start_fn *start;
+    const struct sandbox_kind *kind; /* what holds the container */
     const int *stdio; /* three descriptors; with a terminal the first is one, and raw meanwhile */
     int log_fd;       /* -1: no log of the sandbox */
     bool debug, log_json;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Joining a pod's Sentry: see join.h and monitor.h. */
+/* Joining a pod's sandbox: see join.h and monitor.h. */
 #include "sandbox/join.h"
 
 #include "host/cleanup.h"
@@ -102,7 +102,9 @@ static int begin(const struct join *j, int sock, struct moat_ctl_exit *event, st
     int e = j->on_sandbox(j->arg, err);
     e = e != 0 ? e : ask_to_join(j, sock, &first, err);
     for (uint32_t i = 0; e == 0 && i < exports_count(j->c); i++) {
-        e = hand_over(sock, first + i, exports_get(j->c, i), err);
+        struct export_source source = exports_get(j->c, i);
+        source.flags |= i == 0 && j->kind->root_alone ? MOAT_GOFER_EXPORT_ONE_FS : 0;
+        e = hand_over(sock, first + i, source, err);
     }
     e = e != 0 ? e : create(j, sock, first, event, err);
     return e != 0 ? e : j->on_created(j->arg, err);

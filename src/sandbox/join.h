@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A container of a pod in the Sentry of another one's. */
+/* A container of a pod in the sandbox of another one's. */
 #ifndef MOAT_SANDBOX_JOIN_H
 #define MOAT_SANDBOX_JOIN_H
 
 #include "oci/isolation.h"
+#include "sandbox/sandbox.h"
 
 struct join {
     const struct container *c;
+    const struct sandbox_kind *kind;
     int host_dir;        /* state folder of the container whose Sentry it is */
     const char *host_id; /* its id */
     uint32_t preserve_fds;

@@ -42,9 +42,10 @@ int monitor_signals(bool all, struct err *err) {
     return fd >= 0 ? fd : err_sys(err, -errno, "cannot make a signal descriptor");
 }
 
-int monitor_init(struct monitor *m, struct sandbox *sandbox, const char *container_id,
-                 bool all_signals, struct err *err) {
-    *m = (struct monitor){.sandbox = sandbox,
+int monitor_init(struct monitor *m, const struct sandbox_kind *kind, struct sandbox *sandbox,
+                 const char *container_id, bool all_signals, struct err *err) {
+    *m = (struct monitor){.kind = kind,
+                          .sandbox = sandbox,
                           .container_id = container_id,
                           .listen_fd = -1,
                           .terminal_fd = -1,
@@ -115,19 +116,21 @@ static int sentry_record(struct monitor *m, uint32_t wait_id, struct moat_ctl_re
     return 0;
 }
 
-static int no_answer(int e, struct err *err) {
+static int no_answer(const struct monitor *m, int e, struct err *err) {
     if (e == -EPROTO) {
         return err_set(err, e,
-                       "moat and the moat-sentry beside it are of different builds: install or "
-                       "build both anew");
+                       "moat and the program that is %s are of different builds: install or build "
+                       "both anew",
+                       m->kind->noun);
     }
-    return err_sys(err, e, "the Sentry does not answer (its log says why: --debug --log FILE)");
+    return err_sys(err, e, "%s does not answer (its log says why: --debug --log FILE)",
+                   m->kind->noun);
 }
 
 int monitor_send(struct monitor *m, const void *record, size_t len, const int *fds, size_t fd_count,
                  struct err *err) {
     int e = msg_send(m->sandbox->control_fd, record, len, fds, fd_count, false);
-    return e == 0 ? 0 : no_answer(e, err);
+    return e == 0 ? 0 : no_answer(m, e, err);
 }
 
 int monitor_await(struct monitor *m, uint32_t id, struct err *err) {
@@ -137,7 +140,7 @@ int monitor_await(struct monitor *m, uint32_t id, struct err *err) {
         e = sentry_record(m, id, &reply);
     }
     if (e < 0) {
-        return no_answer(e, err);
+        return no_answer(m, e, err);
     }
     if (reply.error != 0) {
         int code = reply.error < 0 && reply.error >= -4095 ? reply.error : -EPROTO;
@@ -244,8 +247,8 @@ int monitor_run(struct monitor *m, struct err *err) {
                 break;
             }
             if (e < 0) {
-                e = err_sys(err, e,
-                            "the Sentry ended unexpectedly (its log says why: --debug --log FILE)");
+                e = err_sys(err, e, "%s ended unexpectedly (its log says why: --debug --log FILE)",
+                            m->kind->noun);
             }
         }
         for (uint32_t i = clients; i-- > 0;) {

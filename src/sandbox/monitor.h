@@ -39,6 +39,7 @@ struct monitor_client {
 };
 
 struct monitor {
+    const struct sandbox_kind *kind;
     struct sandbox *sandbox;
     const char *container_id;
     int listen_fd;        /* control socket of other commands, or -1 */
@@ -48,6 +49,7 @@ struct monitor {
     struct monitor_client *clients;
     uint32_t client_count, client_capacity;
     uint64_t exports_used[MOAT_GOFER_EXPORTS_ALL / 64];
+    uint32_t next_export; /* where the search for free ones begins */
     struct list joined;
     uint32_t next_id;
     bool exited;
@@ -58,8 +60,9 @@ struct monitor {
 };
 
 /* Takes over signals of the calling process (blocks them); all: every one that can be taken. */
-must_check int monitor_init(struct monitor *m, struct sandbox *sandbox, const char *container_id,
-                            bool all_signals, struct err *err);
+must_check int monitor_init(struct monitor *m, const struct sandbox_kind *kind,
+                            struct sandbox *sandbox, const char *container_id, bool all_signals,
+                            struct err *err);
 /* Sends a request; its reply is for monitor_await. */
 must_check int monitor_send(struct monitor *m, const void *record, size_t len, const int *fds,
                             size_t fd_count, struct err *err);

@@ -27,17 +27,24 @@ static void mark_exports(struct monitor *m, uint32_t first, uint32_t count, bool
     }
 }
 
-/* `count` free indexes in a row; -ENOSPC.  The first ones are the sandbox's own. */
-static int reserve_exports(struct monitor *m, uint32_t count) {
+static int reserve_from(struct monitor *m, uint32_t first, uint32_t count) {
     uint32_t run = 0;
-    for (uint32_t i = m->sandbox->export_count; i < MOAT_GOFER_EXPORTS_ALL; i++) {
+    for (uint32_t i = first; i < MOAT_GOFER_EXPORTS_ALL; i++) {
         run = export_used(m, i) ? 0 : run + 1;
         if (run == count) {
             mark_exports(m, i + 1 - count, count, true);
+            m->next_export = i + 1;
             return (int)(i + 1 - count);
         }
     }
     return -ENOSPC;
+}
+
+/* `count` free indexes in a row; -ENOSPC.  The first ones are the sandbox's own, and none is used
+ * again soon: a guest's kernel may know for a while what was there. */
+static int reserve_exports(struct monitor *m, uint32_t count) {
+    int first = reserve_from(m, MAX(m->next_export, m->sandbox->export_count), count);
+    return first >= 0 ? first : reserve_from(m, m->sandbox->export_count, count);
 }
 
 static void release_joined(struct monitor *m, struct monitor_joined *j) {
@@ -94,6 +101,25 @@ static void join(struct monitor *m, struct monitor_client *c, const struct moat_
     answer(c, id, 0, first, "");
 }
 
+/* Whether the export that was just sent is there now. */
+static int admin_answer(const struct monitor *m, const char **out_why) {
+    int32_t said = 0;
+    int fds[MSG_FDS_MAX];
+    size_t fd_count = 0;
+    ssize_t n = msg_recv(m->sandbox->admin_fd, &said, sizeof(said), fds, &fd_count, false);
+    for (size_t i = 0; i < fd_count; i++) {
+        (void)close(fds[i]); /* none are expected */
+    }
+    if (n != (ssize_t)sizeof(said) || said > 0) {
+        cleanup_fd_fn(&m->sandbox->admin_fd); /* a late answer would be taken for the next one's */
+        m->sandbox->admin_fd = -1;
+        *out_why = "what serves the sandbox's files does not answer";
+        return n < 0 ? (int)n : -EPROTO;
+    }
+    *out_why = said == 0 ? "" : "the files of the container cannot be shared with the sandbox";
+    return said;
+}
+
 static void add_export(struct monitor *m, struct monitor_client *c,
                        const struct moat_ctl_export *msg, const int *fds, size_t fd_count) {
     const struct monitor_joined *j = c->joined;
@@ -109,7 +135,11 @@ static void add_export(struct monitor *m, struct monitor_client *c,
                                        .flags = msg->flags,
                                        .file_writable = msg->file_writable};
     int e = msg_send(m->sandbox->admin_fd, &change, sizeof(change), fds, fd_count, false);
-    answer(c, msg->h.id, e, 0, e == 0 ? "" : "the sandbox's Gofer is gone");
+    const char *why = e == 0 ? "" : "what serves the sandbox's files is gone";
+    if (e == 0 && m->sandbox->admin_answers) {
+        e = admin_answer(m, &why);
+    }
+    answer(c, msg->h.id, e, 0, why);
 }
 
 /* ---- clients ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding a pod's Sentry: see pod.h. */
+/* Finding a pod's sandbox: see pod.h. */
 #include "sandbox/pod.h"
 
 #include "host/cleanup.h"
@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ID_SIZE 128
+#define ID_SIZE   128
+#define NOTE_SIZE 160 /* an isolation and an id */
 
 static const char *first_of(const struct container *c, const char *a, const char *b) {
     const char *value = oci_key_values_get(&c->annotations, a);
@@ -36,7 +37,7 @@ const char *pod_id(const struct container *c) {
 /* A short text file; false when it is not there. */
 static bool read_note(int dir, const char *name, char *out) {
     cleanup_fd int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, out, ID_SIZE - 1);
+    ssize_t n = fd < 0 ? -1 : read(fd, out, NOTE_SIZE - 1);
     if (n <= 0) {
         return false;
     }
@@ -69,12 +70,12 @@ static bool shares_by_path(const struct container *c) {
 /* A declared sandbox is joined by all of its pod.  The first container of a pod that has none is,
  * by those alone that share name spaces with it: in a pod of independent containers, as Podman
  * makes them with --infra=false, the end of one must not be the end of others. */
-static bool is_sandbox_of(int dir, const char *pod, const struct container *joining) {
-    char text[ID_SIZE];
+static bool is_sandbox_of(int dir, const char *note, const struct container *joining) {
+    char text[NOTE_SIZE];
     struct stat st;
     bool declared = read_note(dir, "pod", text);
     return (declared || (shares_by_path(joining) && read_note(dir, "pod-first", text))) &&
-           strcmp(text, pod) == 0 && fstatat(dir, "control.sock", &st, AT_SYMLINK_NOFOLLOW) == 0;
+           strcmp(text, note) == 0 && fstatat(dir, "control.sock", &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static int open_state(int root, const char *id) {
@@ -82,10 +83,11 @@ static int open_state(int root, const char *id) {
 }
 
 /* CRI names the sandbox by its container's id; Podman by the pod's, which is no container's. */
-static int search(int root, const struct container *c, const char *pod, char *host_id) {
+static int search(int root, const struct container *c, const char *pod, const char *note,
+                  char *host_id) {
     const char *self = c->id;
     int dir = open_state(root, pod);
-    if (dir >= 0 && strcmp(pod, self) != 0 && is_sandbox_of(dir, pod, c)) {
+    if (dir >= 0 && strcmp(pod, self) != 0 && is_sandbox_of(dir, note, c)) {
         (void)snprintf(host_id, ID_SIZE, "%s", pod); /* fits: pod_id */
         return dir;
     }
@@ -102,7 +104,7 @@ static int search(int root, const struct container *c, const char *pod, char *ho
             continue;
         }
         int one = open_state(root, d->d_name);
-        if (one >= 0 && is_sandbox_of(one, pod, c)) {
+        if (one >= 0 && is_sandbox_of(one, note, c)) {
             (void)snprintf(host_id, ID_SIZE, "%s", d->d_name); /* fits */
             found = one;
         } else {
@@ -113,7 +115,13 @@ static int search(int root, const struct container *c, const char *pod, char *ho
     return found;
 }
 
-int pod_find(const struct isolation_target *target, int *out_dir, char *host_id, struct err *err) {
+static void note_text(const struct sandbox_kind *kind, const char *pod, char out[NOTE_SIZE]) {
+    (void)snprintf(out, NOTE_SIZE, "%s %s", kind->isolation, pod); /* fits: pod_id */
+}
+
+int pod_find(const struct isolation_target *target, const struct sandbox_kind *kind, int *out_dir,
+             char *host_id, struct err *err) {
+    char note[NOTE_SIZE];
     const char *pod = pod_id(target->c);
     if (pod == NULL) {
         return 0;
@@ -122,12 +130,16 @@ int pod_find(const struct isolation_target *target, int *out_dir, char *host_id,
     if (root < 0) {
         return err_sys(err, -errno, "cannot open the folder above %s", target->state_path);
     }
-    *out_dir = search(root, target->c, pod, host_id);
+    note_text(kind, pod, note);
+    *out_dir = search(root, target->c, pod, note, host_id);
     return *out_dir >= 0;
 }
 
-int pod_note_sandbox(const struct isolation_target *target, struct err *err) {
-    return write_note(target, is_declared(target->c) ? "pod" : "pod-first", pod_id(target->c), err);
+int pod_note_sandbox(const struct isolation_target *target, const struct sandbox_kind *kind,
+                     struct err *err) {
+    char note[NOTE_SIZE];
+    note_text(kind, pod_id(target->c), note);
+    return write_note(target, is_declared(target->c) ? "pod" : "pod-first", note, err);
 }
 
 int pod_note_joined(const struct isolation_target *target, int host_dir, const char *host_id,

@@ -38,7 +38,9 @@ struct sandbox {
     pid_t sentry_pid; /* init of the sandbox's pid namespace */
     pid_t gofer_pid;
     int control_fd; /* SOCK_SEQPACKET to the Sentry: moat/control.h */
-    int admin_fd;   /* SOCK_SEQPACKET to the Gofer: struct moat_gofer_change; -1: nobody may join */
+    int admin_fd;   /* SOCK_SEQPACKET to what serves its files: struct moat_gofer_change; -1: nobody
+                       may join */
+    bool admin_answers;                    /* each MOAT_GOFER_ADD with an int32_t: 0 or -errno */
     uint32_t export_count;                 /* that it began with */
     const struct sandbox_network *network; /* NULL: nothing to do */
     void *network_state;                   /* of `network` alone, as the descriptor */
@@ -51,9 +53,19 @@ struct sandbox {
  */
 must_check int sandbox_start(const struct container *c, const struct sandbox_options *options,
                              struct sandbox *out_sandbox, struct err *err);
-/* The same for what stands in a Sentry's place. */
-typedef int sandbox_start_fn(const struct container *c, const struct sandbox_options *options,
-                             struct sandbox *out_sandbox, struct err *err);
+
+/* What holds containers: a Sentry, or what stands in its place. */
+struct sandbox_kind {
+    const char *isolation; /* its name; containers of one isolation alone share a sandbox */
+    const char *noun;      /* for messages: "the Sentry" */
+    /* sandbox_start, or the same for what it is. */
+    int (*start)(const struct container *c, const struct sandbox_options *options,
+                 struct sandbox *out_sandbox, struct err *err);
+    bool has_stubs;  /* programs run in processes of the host (victim.h) */
+    bool root_alone; /* a root is shown without what is mounted below it */
+};
+
+extern const struct sandbox_kind g_sandbox_sentry;
 /* Ends both processes, whatever they do, and reaps them. */
 void sandbox_kill(struct sandbox *s);
 /* Opens a program of moat that lies beside the running one (or in ../libexec/moat): descriptor or

@@ -20,7 +20,7 @@ must_check int sentry_create(const struct isolation_target *target,
                              const struct isolation_setup *setup, pid_t *out_pid, struct err *err);
 /* The same with something else than a Sentry behind the monitor, and no look at the fields. */
 must_check int sandbox_create(const struct isolation_target *target,
-                              const struct isolation_setup *setup, sandbox_start_fn *start,
+                              const struct isolation_setup *setup, const struct sandbox_kind *kind,
                               pid_t *out_pid, struct err *err);
 must_check int sentry_exec(const struct isolation_target *target, struct container_process *process,
                            const struct isolation_setup *setup, pid_t *out_pid, struct err *err);

@@ -84,6 +84,17 @@ static void report_start(struct bridge *b) {
     b->reported = true;
 }
 
+static void send_welcome(struct bridge *b) {
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail */
+    const struct moat_agent_welcome w = {.version = MOAT_AGENT_VERSION,
+                                         .export_count = b->options->export_count,
+                                         .disk = b->options->disk,
+                                         .realtime_ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC +
+                                                        (uint64_t)ts.tv_nsec};
+    b->failed = b->failed || mux_send(&b->mux, MOAT_AGENT_WELCOME, 0, &w, sizeof(w)) != 0;
+}
+
 /* ---- from the monitor ---- */
 
 static struct slot *new_slot(struct bridge *b, uint32_t *out_index) {
@@ -159,6 +170,9 @@ static void take_record(struct bridge *b) {
             take_create(b, record, (size_t)n, fds, fd_count);
         } else if (!creates) {
             note_request(b, h.id, true);
+            if (h.type == MOAT_CTL_RESUME) {
+                send_welcome(b); /* its clock may have stood still */
+            }
             b->failed =
                 b->failed || mux_send(&b->mux, MOAT_AGENT_RECORD, 0, record, (size_t)n) != 0;
         }
@@ -262,17 +276,6 @@ static void tell_ends(struct bridge *b) {
 }
 
 /* ---- the loop ---- */
-
-static void send_welcome(struct bridge *b) {
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail */
-    const struct moat_agent_welcome w = {.version = MOAT_AGENT_VERSION,
-                                         .export_count = b->options->export_count,
-                                         .disk = b->options->disk,
-                                         .realtime_ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC +
-                                                        (uint64_t)ts.tv_nsec};
-    b->failed = mux_send(&b->mux, MOAT_AGENT_WELCOME, 0, &w, sizeof(w)) != 0;
-}
 
 /* The machine is gone, or talks nonsense: whoever waits for it is told. */
 static void tell_failure(struct bridge *b, const char *text) {

@@ -133,22 +133,27 @@ int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, struct err 
     return e != 0 ? e : enter_root(root, err);
 }
 
-int jail_drop(uid_t user, struct err *err) {
+/* `caps`: capability numbers below 32 that stay, as a mask. */
+static int drop(uid_t user, uint32_t caps, struct err *err) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    const struct __user_cap_data_struct none[2] = {{0}, {0}};
+    const struct __user_cap_data_struct kept[2] = {{.effective = caps, .permitted = caps}};
     for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
         if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
             return err_sys(err, -errno, "cannot drop capability %d", cap);
         }
     }
     if (setgroups(0, NULL) != 0 || setresgid(user, user, user) != 0 ||
-        setresuid(user, user, user) != 0 || syscall(SYS_capset, &header, none) != 0 ||
+        setresuid(user, user, user) != 0 || syscall(SYS_capset, &header, kept) != 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         return err_sys(err, -errno, "cannot give up privileges");
     }
     return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0
                ? 0
                : err_sys(err, -errno, "cannot bind a process to its parent");
+}
+
+int jail_drop(uid_t user, struct err *err) {
+    return drop(user, 0, err);
 }
 
 /* What bridge_run and the C library below it need: moving bytes, waiting, memory, the end. */
@@ -159,24 +164,41 @@ static const uint16_t g_bridge_calls[] = {
     SYS_nanosleep,    SYS_clock_nanosleep, SYS_wait4,  SYS_futex,     SYS_rt_sigaction,
     SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit,   SYS_exit_group};
 
-int jail_bridge_calls(struct err *err) {
-    struct sock_filter code[ARRAY_COUNT(g_bridge_calls) + 6];
+/* What serving takes in keeper.c: records, mount points, mounts. */
+static const uint16_t g_keeper_calls[] = {
+    SYS_recvmsg,  SYS_sendmsg, SYS_mount_setattr, SYS_move_mount, SYS_newfstatat,
+    SYS_fstat,    SYS_mkdirat, SYS_mknodat,       SYS_openat,     SYS_close,
+    SYS_unlinkat, SYS_umount2, SYS_exit,          SYS_exit_group, SYS_rt_sigreturn};
+
+static int allow_only(const uint16_t *calls, size_t count, struct err *err) {
+    struct sock_filter code[64];
     size_t n = 0;
+    if (count + 6 > ARRAY_COUNT(code)) {
+        return err_sys(err, -E2BIG, "cannot filter system calls");
+    }
     code[n++] =
         (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     code[n++] =
         (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-    for (size_t i = 0; i < ARRAY_COUNT(g_bridge_calls); i++) {
-        uint8_t to_allow = (uint8_t)(ARRAY_COUNT(g_bridge_calls) - i);
-        code[n++] =
-            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, g_bridge_calls[i], to_allow, 0);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t to_allow = (uint8_t)(count - i);
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i], to_allow, 0);
     }
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     const struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0
                ? 0
-               : err_sys(err, -errno, "cannot filter the bridge's system calls");
+               : err_sys(err, -errno, "cannot filter system calls");
+}
+
+int jail_bridge_calls(struct err *err) {
+    return allow_only(g_bridge_calls, ARRAY_COUNT(g_bridge_calls), err);
+}
+
+int jail_keeper(struct err *err) {
+    int e = drop(geteuid(), 1u << CAP_SYS_ADMIN, err);
+    return e != 0 ? e : allow_only(g_keeper_calls, ARRAY_COUNT(g_keeper_calls), err);
 }

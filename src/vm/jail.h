@@ -19,6 +19,9 @@ must_check int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, 
 must_check int jail_empty_root(struct err *err);
 /* Gives up every privilege and becomes `user`. */
 must_check int jail_drop(uid_t user, struct err *err);
+/* Gives up every privilege but mounting, and all system calls but those of the keeper (keeper.h).
+ */
+must_check int jail_keeper(struct err *err);
 /* The system calls that the bridge may make from here on; any other ends it. */
 must_check int jail_bridge_calls(struct err *err);
 

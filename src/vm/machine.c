@@ -18,6 +18,7 @@
 #include "vm/hypervisor.h"
 #include "vm/image.h"
 #include "vm/jail.h"
+#include "vm/keeper.h"
 #include "vm/net.h"
 #include "vm/share.h"
 
@@ -42,6 +43,7 @@
 #define SHARE_PLACE    "/mnt"
 #define DEFAULT_MEMORY (1024u * MIB)
 #define MEASURE_NS     4000000ll
+#define KEEPER_WAIT_S  30
 
 struct machine {
     const struct container *c;
@@ -54,6 +56,7 @@ struct machine {
     int control[2]; /* ours, the bridge's */
     int agent[2];   /* the bridge's, the hypervisor's */
     int network[2]; /* ours, the hypervisor's, which waits for its devices there; or -1 */
+    int admin[2];   /* ours, the keeper's; -1 without a pod */
     int status;     /* where the bridge and its children report */
     uid_t user;
     uint64_t start_cycles;
@@ -215,21 +218,28 @@ static int socket_pair(int *out_listener, int *out_connected, struct err *err) {
     return 0;
 }
 
+static pid_t g_keeper; /* of the machine whose bridge this process is */
+
 static int start_children(struct machine *m, struct err *err) {
-    bool files = m->share.count > 0;
+    const bool pod = m->admin[1] >= 0;
+    const bool files = pod || m->share.count > 0;
     int listener = -1;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
         return err_sys(err, -errno, "cannot detach mount propagation");
     }
     int e = files ? share_attach(&m->share, SHARE_PLACE, err) : 0;
+    e = e != 0 || !pod ? e : keeper_prepare(SHARE_PLACE, err);
     e = e != 0 || !files ? e : socket_pair(&listener, &m->config.files_fd, err);
-    for (int child = files ? 0 : 1; child < 2 && e == 0; child++) {
+    for (int child = pod ? 0 : files ? 1 : 2; child < 3 && e == 0; child++) {
         pid_t pid = fork();
         if (pid == 0 && child == 0) {
+            keeper_main(m->admin[1], SHARE_PLACE, m->status);
+        } else if (pid == 0 && child == 1) {
             run_file_server(m, listener);
         } else if (pid == 0) {
             run_hypervisor(m);
         }
+        g_keeper = child == 0 ? pid : g_keeper;
         e = pid > 0 ? 0 : err_sys(err, -errno, "cannot fork the processes of the machine");
     }
     cleanup_fd_fn(&listener);
@@ -243,7 +253,8 @@ static void describe_end(char *text, size_t size) {
     int status = 0;
     const struct timespec wait = {.tv_nsec = 10000000};
     pid_t pid = waitpid(-1, &status, WNOHANG);
-    for (int i = 0; i < 100 && pid == 0; i++) { /* its connection closes before it is gone */
+    /* Its connection closes before it is gone. */
+    for (int i = 0; i < 100 && (pid == 0 || pid == g_keeper); i++) {
         (void)nanosleep(&wait, NULL);
         pid = waitpid(-1, &status, WNOHANG);
     }
@@ -349,6 +360,9 @@ static int open_all(struct machine *m, struct err *err) {
     e = e != 0 ? e : choose_size(m, err);
     e = e != 0 ? e : disk_open(m->c, &m->disk, err);
     e = e != 0 ? e : share_open(m->c, &m->share, err);
+    if (m->options->pod) {
+        m->share.count = MAX(m->share.count, 1u); /* a folder in place of a disk's */
+    }
     if (e == 0 && (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, m->control) != 0 ||
                    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->agent) != 0)) {
         e = err_sys(err, -errno, "cannot make a socket pair");
@@ -356,6 +370,14 @@ static int open_all(struct machine *m, struct err *err) {
     if (e == 0 && m->options->network_entered &&
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, m->network) != 0) {
         e = err_sys(err, -errno, "cannot make a socket pair");
+    }
+    if (e == 0 && m->options->pod &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, m->admin) != 0) {
+        e = err_sys(err, -errno, "cannot make a socket pair");
+    }
+    const struct timeval patience = {.tv_sec = KEEPER_WAIT_S};
+    if (e == 0 && m->admin[0] >= 0) { /* a monitor that waits serves nobody */
+        (void)setsockopt(m->admin[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     }
     int room = (int)(4 * MOAT_CTL_MSG_MAX); /* a CREATE message is sent before anyone reads */
     for (int i = 0; i < 2 && e == 0; i++) {
@@ -408,8 +430,14 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                         .control = {-1, -1},
                         .agent = {-1, -1},
                         .network = {-1, -1},
+                        .admin = {-1, -1},
                         .user = jail_user()};
-    *out = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1, .network_fd = -1};
+    *out = (struct sandbox){.sentry_pid = -1,
+                            .gofer_pid = -1,
+                            .control_fd = -1,
+                            .admin_fd = -1,
+                            .admin_answers = true,
+                            .network_fd = -1};
     m.started = clock_now_ns(CLOCK_MONOTONIC);
     rate_begin(&m);
     int e = open_all(&m, err);
@@ -418,13 +446,16 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
         sandbox_kill(out);
     } else {
         out->control_fd = steal_fd(&m.control[0]);
+        out->admin_fd = steal_fd(&m.admin[0]);
+        out->export_count = m.share.count;
         if (m.network[0] >= 0) {
             out->network = &g_machine_network;
             out->network_fd = steal_fd(&m.network[0]);
         }
     }
-    int *fds[] = {&m.kernel,   &m.initramfs,  &m.control[0], &m.control[1], &m.agent[0],
-                  &m.agent[1], &m.network[0], &m.network[1], &m.disk.fd};
+    int *fds[] = {&m.kernel,   &m.initramfs, &m.control[0], &m.control[1],
+                  &m.agent[0], &m.agent[1],  &m.network[0], &m.network[1],
+                  &m.admin[0], &m.admin[1],  &m.disk.fd};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_fd_fn(fds[i]);
     }

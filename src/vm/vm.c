@@ -15,9 +15,12 @@
 /* Threads of the hypervisor and of the file server, monitors of the container and its execs. */
 #define HOST_PROCESSES 64
 
+static const struct sandbox_kind g_sandbox_vm = {
+    .isolation = "vm", .noun = "the virtual machine", .start = machine_start, .root_alone = true};
+
 static int vm_run(const struct container *c, const struct isolation_run *run, int *out_wait_status,
                   struct err *err) {
-    const struct foreground f = {.start = machine_start,
+    const struct foreground f = {.kind = &g_sandbox_vm,
                                  .stdio = run->stdio,
                                  .log_fd = run->log_fd,
                                  .debug = run->debug,
@@ -55,7 +58,7 @@ static int check_fields(const struct container *c, const struct isolation_setup 
 static int vm_create(const struct isolation_target *target, const struct isolation_setup *setup,
                      pid_t *out_pid, struct err *err) {
     int e = check_fields(target->c, setup, err);
-    return e != 0 ? e : sandbox_create(target, setup, machine_start, out_pid, err);
+    return e != 0 ? e : sandbox_create(target, setup, &g_sandbox_vm, out_pid, err);
 }
 
 static int vm_destroy(const struct isolation_target *target, struct err *err) {
@@ -91,6 +94,7 @@ const struct isolation_ops g_isolation_vm = {
     .kill = sentry_kill,
     .exec = sentry_exec,
     .processes = sentry_processes,
+    .pause = sentry_pause,
     .host_limits = vm_host_limits,
     .update = sentry_update,
     .stats = sentry_stats,

@@ -124,7 +124,8 @@ static void on_exit_told(void *arg, int wait_status) {
 static void start(struct monitor *m, struct sandbox *s, int pair[2], struct err *err) {
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
     *s = (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = pair[0], .admin_fd = -1};
-    CHECK(monitor_init(m, s, "box", false, err) == 0);
+    static const struct sandbox_kind kind = {.isolation = "test", .noun = "the sandbox"};
+    CHECK(monitor_init(m, &kind, s, "box", false, err) == 0);
     m->on_exit = on_exit_told;
 }
 

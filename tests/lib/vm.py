@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 import moat
@@ -43,26 +44,49 @@ def status(pid):
     return {k: v.strip() for k, v in (line.split(":", 1) for line in text.splitlines() if ":" in line)}
 
 
-def processes(parent=None):
-    """Hypervisors and bridges that run now, as a set of process ids; below `parent` if given."""
-    found, above = set(), {}
+def tree():
+    """Parents of the processes that run now."""
+    above = {}
     for p in pathlib.Path("/proc").iterdir():
         if p.name.isdigit():
             try:
                 s = status(p.name)
             except OSError:
                 continue
-            above[int(p.name)] = int(s["PPid"])
-            if int(s["Uid"].split()[0]) >= USERS and s["State"][0] != "Z":
-                found.add(int(p.name))
-    if parent is None:
-        return found
+            if s["State"][0] != "Z":
+                above[int(p.name)] = int(s["PPid"])
+    return above
 
-    def below(pid):
+
+def below(parent, above=None):
+    """The processes below `parent`."""
+    above = above or tree()
+
+    def is_below(pid):
         while pid and pid != parent:
             pid = above.get(pid, 0)
         return pid == parent
-    return {p for p in found if below(p)}
+    return {p for p in above if p != parent and is_below(p)}
+
+
+def processes(parent=None):
+    """Hypervisors and bridges that run now, as a set of process ids; below `parent` if given."""
+    found, above = set(), tree()
+    for p in above:
+        try:
+            if int(status(p)["Uid"].split()[0]) >= USERS:
+                found.add(p)
+        except OSError:
+            continue
+    return found if parent is None else found & below(parent, above)
+
+
+def wait_gone(test, which):
+    """None of these processes is left; who kills a machine does not wait for its end."""
+    end = time.monotonic() + TIMEOUT
+    while processes() & which and time.monotonic() < end:
+        time.sleep(0.02)
+    test.assertEqual(processes() & which, set())
 
 
 def with_conf(conf, *command, **kw):

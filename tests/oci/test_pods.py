@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods under the sentry: containers that carry the annotations of CRI or CRI-O join the Sentry of their sandbox."""
+"""Pods: containers that carry the annotations of CRI or CRI-O join the sandbox of their pod (of vm: test_vm_pods.py)."""
 import json
 import os
 import pathlib
@@ -16,6 +16,9 @@ SANDBOX = "io.kubernetes.cri.sandbox-id"
 
 class Pods(unittest.TestCase):
     type_key, sandbox_key = TYPE, SANDBOX
+    isolation = "sentry"
+    come_and_go = 30
+    timeout = 60
 
     def setUp(self):
         self.before = moat.left_behind()
@@ -28,6 +31,10 @@ class Pods(unittest.TestCase):
             moat.run(["--root", self.state, "delete", "--force", name])
         shutil.rmtree(self.dir)
         self.assertEqual(moat.left_behind() - self.before, set())
+
+    def sandboxes(self):
+        """Processes of which each sandbox has one."""
+        return {x for x in moat.left_behind() - self.before if x.endswith("moat-gofer")}
 
     def moat(self, *args, ok=True, **kw):
         r = moat.run(["--root", self.state, *args], **kw)
@@ -55,9 +62,9 @@ class Pods(unittest.TestCase):
         config["linux"].setdefault("cgroupsPath", f"/moat/{os.path.basename(self.dir)}-{name}")
         path.write_text(json.dumps(config))
         with open(f"{self.dir}/{name}.out", "wb") as out:
-            r = subprocess.run([moat.MOAT, "--root", self.state, "create", "--bundle", bundle, "--pid-file",
-                                f"{self.dir}/{name}.pid", name], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                               timeout=60)
+            r = subprocess.run([moat.MOAT, "--root", self.state, "create", "--isolation", self.isolation, "--bundle", bundle,
+                                "--pid-file", f"{self.dir}/{name}.pid", name], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                               timeout=self.timeout)
         self.assertEqual(r.returncode, 0, self.output(name))
         self.made.append(name)
         if start:
@@ -81,21 +88,19 @@ class Pods(unittest.TestCase):
     def status(self, name):
         return json.loads(self.moat("state", name).stdout)["status"]
 
-    def test_one_sentry(self):
+    def test_one_sandbox(self):
         self.sandbox()
-        alone = len({x for x in moat.left_behind() - self.before if x.endswith("moat-gofer")})
-        self.assertEqual(alone, 1)
+        self.assertEqual(len(self.sandboxes()), 1)
         self.create("a", "sh", "-c", "echo I am a; exec sleep 1000", share=["uts", "ipc", "network"])
         self.create("b", "sh", "-c", "echo I am b; exec sleep 1000", hostname="own-name")
-        gofers = {x for x in moat.left_behind() - self.before if x.endswith("moat-gofer")}
-        self.assertEqual(len(gofers), 1)
+        self.assertEqual(len(self.sandboxes()), 1)
         self.assertEqual(self.exec("a", "hostname"), "the-pod\n")
         self.assertEqual(self.exec("b", "hostname"), "own-name\n")
         # Each has processes of its own: the program is pid 1, and there is no other.
         for name in "ab":
             self.assertIn("sleep 1000", self.moat("ps", name).stdout)
             self.assertEqual(self.exec(name, "cat", "/proc/1/comm"), "sleep\n")
-            self.assertEqual(self.output(name), f"I am {name}\n")
+            self.assertEqual(self.output(name).splitlines()[-1], f"I am {name}")  # behind warnings
         pids = {self.pid(n) for n in ("pod1", "a", "b")}
         self.assertEqual(len(pids), 3)
         for p in pids:
@@ -143,7 +148,7 @@ class Pods(unittest.TestCase):
 
     def test_many_come_and_go(self):
         self.sandbox()
-        for i in range(30):
+        for i in range(self.come_and_go):
             name = f"c{i}"
             self.create(name, "sh", "-c", f"cat /v/who; exit {i}",
                         mounts=[{"destination": "/v", "source": self.dir, "options": ["rbind", "ro"]}], start=False)
