@@ -128,9 +128,11 @@ int fields_check(const struct container *c, void (*warn_fn)(void *arg, const cha
     check_namespaces(&k, c);
     check_linux(&k, &c->linux_);
     if (c->linux_.seccomp.set && c->linux_.seccomp.listener_path != NULL) {
-        return err_set(err, -ENOTSUP,
-                       "linux.seccomp.listenerPath: notification of a supervisor is not supported "
-                       "under isolation sentry: take SCMP_ACT_NOTIFY out of the profile");
+        return err_set(
+            err, -ENOTSUP,
+            "linux.seccomp.listenerPath: an agent on the host cannot answer calls that the "
+            "application kernel serves: take SCMP_ACT_NOTIFY out of the profile, or use "
+            "isolation native");
     }
     return 0;
 }

@@ -169,7 +169,6 @@ static inline bool file_pos_shared(struct file *f) {
 struct file *fd_take(int fd);
 int file_close(struct file *file, struct files *owner);
 /* At exactly this number of current's table, as dup2: the number or -EBADF. */
-int fd_install_at(struct file *file, int fd, bool cloexec);
 /* F_DUPFD: -EINVAL when `min` is beyond the limit. */
 int fd_install_dup(struct file *file, bool cloexec, int min);
 int fd_cloexec_get(int fd); /* 0, 1 or -EBADF */

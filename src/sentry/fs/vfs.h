@@ -520,6 +520,8 @@ struct file *fd_get(int fd, bool allow_path);
 int fd_install(struct file *file, bool cloexec, int min);
 int fd_install_in(struct files *files, struct file *file,
                   int fd); /* exactly this one, closing what was there */
+/* The same in current's table: fd, or -EBADF for one beyond the limit. */
+int fd_install_at(struct file *file, int fd, bool cloexec);
 int fd_close(int fd);
 /* For /proc/pid/fd: the next used descriptor >= fd, its file referenced; -1 at the end. */
 int files_next(struct files *files, int fd, struct file **out_file, bool *out_cloexec);

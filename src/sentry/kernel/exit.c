@@ -11,6 +11,7 @@
 #include "ipc/ipc.h"
 #include "kernel/container.h"
 #include "kernel/process.h"
+#include "kernel/seccomp.h"
 #include "kernel/task.h"
 #include "kernel/time.h"
 #include "kernel/wait.h"
@@ -354,7 +355,9 @@ void task_exit(int32_t code) {
         last_thread(p);
     }
     list_init(&reaped);
-    if (leave_process(t, &reaped)) {
+    bool last = leave_process(t, &reaped);
+    seccomp_exit(t); /* no other thread of the process sees this one any more */
+    if (last) {
         waitq_wake(&p->exit_waiters, UINT32_MAX);
         if (p->control != NULL) {
             control_process_exited(p->control, p->exit_code);

@@ -3,10 +3,12 @@
 #include "kernel/seccomp.h"
 
 #include "base/string.h"
+#include "fs/vfs.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
 #include "kernel/process.h"
 #include "kernel/seccomp_bpf.h"
+#include "kernel/seccomp_notify.h"
 #include "mm/mm.h"
 #include "syscall/syscall.h"
 
@@ -22,16 +24,18 @@
 #define CHAIN_INSNS_EACH 4u
 #define KNOWN_FLAGS                                                                                \
     (SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW |        \
-     SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+     SECCOMP_FILTER_FLAG_TSYNC_ESRCH | SECCOMP_FILTER_FLAG_NEW_LISTENER |                          \
+     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
 
 struct seccomp_filter {
     struct refcount ref;
-    struct seccomp_filter *prev;  /* older, referenced */
-    uint32_t depth;               /* filters in the chain */
-    uint32_t total;               /* instructions in the chain, as they count */
-    bool log;                     /* SECCOMP_FILTER_FLAG_LOG */
-    uint64_t checked[CALLS / 64]; /* atomic: `allowed` says what the chain does with it */
-    uint64_t allowed[CALLS / 64]; /* atomic: allowed whatever the arguments are */
+    struct seccomp_filter *prev;       /* older, referenced */
+    uint32_t depth;                    /* filters in the chain */
+    uint32_t total;                    /* instructions in the chain, as they count */
+    bool log;                          /* SECCOMP_FILTER_FLAG_LOG */
+    struct seccomp_listener *listener; /* referenced, or NULL */
+    uint64_t checked[CALLS / 64];      /* atomic: `allowed` says what the chain does with it */
+    uint64_t allowed[CALLS / 64];      /* atomic: allowed whatever the arguments are */
     uint32_t count;
     struct sock_filter code[];
 };
@@ -53,6 +57,7 @@ static struct seccomp_filter *filter_alloc(uint32_t count) {
 void seccomp_filter_put(struct seccomp_filter *f) {
     while (f != NULL && ref_put(&f->ref)) {
         struct seccomp_filter *prev = f->prev;
+        seccomp_listener_orphan(f->listener);
         kfree(f);
         f = prev;
     }
@@ -94,6 +99,14 @@ void seccomp_fork(struct task *t, struct task *child) {
     seccomp_set(child, t->seccomp);
     child->seccomp_mode = t->seccomp_mode;
     child->no_new_privs = t->no_new_privs; /* TSYNC sets both */
+}
+
+void seccomp_exit(struct task *t) {
+    spin_lock(&t->process->sig_lock);
+    struct seccomp_filter *f = t->seccomp;
+    atomic_store(&t->seccomp, NULL);
+    spin_unlock(&t->process->sig_lock);
+    seccomp_filter_put(f);
 }
 
 uint32_t seccomp_filter_count(struct task *t) {
@@ -169,9 +182,12 @@ static noreturn_fn void kill_by_filter(struct task *t, uint64_t nr, uint32_t act
     process_exit_group(SIGSYS);
 }
 
-static bool apply(struct task *t, uint64_t nr, uint32_t result, bool log, int64_t *out_result) {
+/* `result` is what the filter f says of the call; true: it shall be made. */
+static bool apply(struct task *t, const struct seccomp_filter *f, const struct seccomp_data *data,
+                  uint32_t result, int64_t *out_result) {
     uint32_t action = result & SECCOMP_RET_ACTION_FULL;
     uint32_t value = result & SECCOMP_RET_DATA;
+    uint64_t nr = (uint32_t)data->nr;
 
     switch (action) {
     case SECCOMP_RET_ALLOW:
@@ -186,14 +202,19 @@ static bool apply(struct task *t, uint64_t nr, uint32_t result, bool log, int64_
         send_sigsys(t, nr, (uint16_t)value);
         *out_result = (int64_t)nr; /* the handler sees the register as it was at the call */
         break;
-    case SECCOMP_RET_TRACE:      /* nobody can trace: seccomp(2) says ENOSYS then */
-    case SECCOMP_RET_USER_NOTIF: /* no filter has a listener: likewise */
+    case SECCOMP_RET_TRACE: /* nobody can trace: seccomp(2) says ENOSYS then */
         *out_result = -ENOSYS;
+        break;
+    case SECCOMP_RET_USER_NOTIF: /* likewise without a listener */
+        *out_result = -ENOSYS;
+        if (f->listener != NULL && seccomp_notify(t, f->listener, data, out_result)) {
+            return true;
+        }
         break;
     default: /* KILL_PROCESS, KILL_THREAD, and values that mean nothing */
         kill_by_filter(t, nr, action);
     }
-    if (log) {
+    if (f->log) {
         tell(t, nr, action);
     }
     return false;
@@ -223,7 +244,7 @@ bool seccomp_enter(struct task *t, uint64_t nr, const struct sysargs *args, int6
         data.args[i] = args->a[i];
     }
     uint32_t result = chain_run(head, &data, &match);
-    return apply(t, nr, result, match->log, out_result);
+    return apply(t, match, &data, result, out_result);
 }
 
 bool seccomp_allows(struct task *t, uint64_t nr) {
@@ -278,6 +299,14 @@ static void sync_threads(struct task *t) {
     }
 }
 
+/* seccomp(2): EBUSY; a chain has one supervisor at a time. */
+static bool has_listener(const struct seccomp_filter *f) {
+    while (f != NULL && !seccomp_listener_active(f->listener)) {
+        f = f->prev;
+    }
+    return f != NULL;
+}
+
 static int attach(struct task *t, struct seccomp_filter *f, uint32_t flags) {
     struct process *p = t->process;
     int result = 0;
@@ -288,6 +317,8 @@ static int attach(struct task *t, struct seccomp_filter *f, uint32_t flags) {
         result = -EINVAL;
     } else if (before + f->total > CHAIN_INSNS_MAX) {
         result = -ENOMEM;
+    } else if (f->listener != NULL && has_listener(t->seccomp)) {
+        result = -EBUSY;
     } else if ((flags & SECCOMP_FILTER_FLAG_TSYNC) != 0) {
         result = sync_obstacle(t);
         if (result != 0 && (flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH) != 0) {
@@ -308,12 +339,43 @@ static int attach(struct task *t, struct seccomp_filter *f, uint32_t flags) {
     return result;
 }
 
+static bool flags_fit(uint32_t flags) {
+    bool listener = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
+    bool by_number =
+        (flags & SECCOMP_FILTER_FLAG_TSYNC) != 0 && (flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH) == 0;
+
+    return (flags & ~(uint32_t)KNOWN_FLAGS) == 0 &&
+           (listener || (flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) == 0) &&
+           !(listener && by_number); /* a thread's id or a descriptor: which would it be? */
+}
+
+/* attach with a listener for the filter: its descriptor, or -errno. */
+static int attach_listener(struct task *t, struct seccomp_filter *f, uint32_t flags) {
+    struct file *file;
+    int err = seccomp_listener_create((flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) != 0,
+                                      &f->listener, &file);
+
+    if (err != 0) {
+        return err;
+    }
+    int fd = fd_install(file, true, 0);
+    file_put(file);
+    if (fd < 0) {
+        return fd;
+    }
+    err = attach(t, f, flags);
+    if (err != 0) {
+        (void)fd_close(fd); /* nobody else has used it */
+    }
+    return err != 0 ? err : fd;
+}
+
 static int64_t set_filter(struct task *t, uint32_t flags, uint64_t program) {
     struct sock_fprog prog;
     struct seccomp_filter *f = NULL;
 
-    if ((flags & ~(uint32_t)KNOWN_FLAGS) != 0) {
-        return -EINVAL; /* a listener (NEW_LISTENER) is not to be had */
+    if (!flags_fit(flags)) {
+        return -EINVAL;
     }
     if (copyin(&prog, uaddr_of(program), sizeof(prog)) != 0) {
         return -EFAULT;
@@ -332,8 +394,9 @@ static int64_t set_filter(struct task *t, uint32_t flags, uint64_t program) {
     }
     kfree(code);
     if (err == 0) {
-        err = attach(t, f, flags);
-        if (err != 0) {
+        bool listener = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
+        err = listener ? attach_listener(t, f, flags) : attach(t, f, flags);
+        if (listener ? err < 0 : err != 0) {
             seccomp_filter_put(f);
         }
     }
@@ -365,6 +428,7 @@ static int64_t action_available(uint64_t addr) {
     case SECCOMP_RET_KILL_THREAD:
     case SECCOMP_RET_TRAP:
     case SECCOMP_RET_ERRNO:
+    case SECCOMP_RET_USER_NOTIF:
     case SECCOMP_RET_TRACE:
     case SECCOMP_RET_LOG:
     case SECCOMP_RET_ALLOW:
