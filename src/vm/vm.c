@@ -11,6 +11,7 @@
 #include "vm/net.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 /* Threads of the hypervisor and of the file server, monitors of the container and its execs. */
 #define HOST_PROCESSES 64
@@ -27,6 +28,19 @@ static int vm_run(const struct container *c, const struct isolation_run *run, in
                                  .log_json = run->log_json,
                                  .listen_fd = -1};
     return foreground_run(c, &f, out_wait_status, err);
+}
+
+/* Engines give the host's own network namespace by a path too (Docker); its interfaces are not to
+ * be led into a machine. */
+static bool is_hosts_network(const char *path) {
+    static const char *const hosts[] = {"/proc/self/ns/net", "/proc/1/ns/net"};
+    struct stat given, own;
+    bool same = false;
+    for (size_t i = 0; i < ARRAY_COUNT(hosts) && path != NULL && !same; i++) {
+        same = stat(path, &given) == 0 && stat(hosts[i], &own) == 0 && given.st_dev == own.st_dev &&
+               given.st_ino == own.st_ino;
+    }
+    return same;
 }
 
 /* What a machine cannot do yet is an error where the container would not be what was asked for, and
@@ -46,11 +60,10 @@ static int check_fields(const struct container *c, const struct isolation_setup 
                        "hooks.createContainer and hooks.startContainer cannot run in a virtual "
                        "machine: use --isolation native");
     }
-    if (!l->namespaces[NS_NETWORK].set) {
-        return err_set(
-            err, -EOPNOTSUPP,
-            "linux.namespaces has none of type 'network', but a virtual machine cannot use "
-            "the host's network: give the container one, or use --isolation native");
+    if (!l->namespaces[NS_NETWORK].set || is_hosts_network(l->namespaces[NS_NETWORK].path)) {
+        return err_set(err, -EOPNOTSUPP,
+                       "linux.namespaces: a virtual machine cannot use the host's network: give "
+                       "the container a namespace of type 'network', or use --isolation native");
     }
     return 0;
 }

@@ -16,8 +16,8 @@ TIMEOUT = 180
 USERS = 0x4d000000  # the first of the user ids that machines run as
 
 
-def set_up():
-    """For setUpModule: makes an image and names it in MOAT_GUEST."""
+def needs():
+    """For setUpModule: skips where no machine can run, and has a kernel for the image."""
     if os.geteuid() != 0:
         raise unittest.SkipTest("isolation vm needs root")
     for program in ("/usr/bin/qemu-system-x86_64", "/usr/lib/qemu/virtiofsd"):
@@ -26,6 +26,11 @@ def set_up():
     got = subprocess.run([moat.REPO / "tools/fetch-kernel.sh", KERNEL], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if got.returncode:
         raise unittest.SkipTest("no kernel: " + got.stdout.strip())
+
+
+def set_up():
+    """For setUpModule: makes an image and names it in MOAT_GUEST."""
+    needs()
     os.environ["MOAT_GUEST"] = moat.folder("images")
     built = moat.run(["guest", "--kernel", str(KERNEL / "vmlinuz"), "--modules", str(modules()), "build"])
     assert built.returncode == 0, built.stderr

@@ -187,9 +187,12 @@ nsenter -t $pid -n ip link set eth7 address 02:42:0a:4d:05:02 up
         self.end(name)
 
     def test_the_hosts_network_is_refused(self):
-        def change(config):
+        def without(config):
             config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != "network"]
-        self.config("true", change=change)
+        self.configure("true", path="/proc/self/ns/net")
+        self.assertNotEqual(self.create(self.name("path"), ok=False).returncode, 0)
+        self.assertIn("cannot use the host's network", self.output())
+        self.config("true", change=without)
         self.assertNotEqual(self.create(self.name(), ok=False).returncode, 0)
         self.assertIn("cannot use the host's network", self.output())
         r = moat.do("true", options=["--isolation", "vm", "--network", "host"])
