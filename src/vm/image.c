@@ -13,6 +13,7 @@
 #include <glob.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -218,6 +219,10 @@ static int store(const struct parts *p, const char *guest, const char *final, st
     if (mkdtemp(fresh) == NULL || chmod(fresh, 0755) != 0) {
         return err_sys(err, -errno, "cannot make a folder in %s", guest);
     }
+    cleanup_fd int lock = open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock < 0 || flock(lock, LOCK_SH) != 0) { /* image_prune takes what nobody holds */
+        return err_sys(err, -errno, "cannot lock %s", fresh);
+    }
     int e = write_file(fresh, "kernel", p->kernel, p->kernel_size, err);
     e = e != 0 ? e : write_file(fresh, "initramfs", p->initramfs, p->initramfs_size, err);
     e = e != 0 ? e : write_file(fresh, "manifest", manifest, strlen(manifest), err);
@@ -258,6 +263,10 @@ int image_build(const struct image_build *how, char out_path[PATH_MAX], struct e
             e = err_set(err, -ENAMETOOLONG, "%s: the path is too long", guest);
         }
     }
+    cleanup_fd int there = e == 0 ? open(out_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (there >= 0) {
+        (void)flock(there, LOCK_SH); /* so that image_prune leaves it until it is current */
+    }
     if (e == 0 && access(out_path, F_OK) != 0) {
         e = store(&p, guest, out_path, err);
     }
@@ -268,20 +277,36 @@ int image_build(const struct image_build *how, char out_path[PATH_MAX], struct e
     return e;
 }
 
-int image_open(int *out_kernel, int *out_initramfs, struct err *err) {
-    char guest[PATH_MAX], path[PATH_MAX + 32];
-    image_place(guest);
-    (void)snprintf(path, sizeof(path), "%s/current/kernel", guest); /* fits */
-    *out_kernel = mount_tree_open(AT_FDCWD, path, false);
-    (void)snprintf(path, sizeof(path), "%s/current/initramfs", guest); /* fits */
-    *out_initramfs = *out_kernel >= 0 ? mount_tree_open(AT_FDCWD, path, false) : -1;
-    if (*out_initramfs >= 0) {
-        return 0;
+/* Before the files: an image that is locked stays, and one that went just now is not found. */
+static int lock_current(const char *guest, struct err *err) {
+    char path[PATH_MAX + 32];
+    (void)snprintf(path, sizeof(path), "%s/current", guest); /* fits */
+    cleanup_fd int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir >= 0 && flock(dir, LOCK_SH) == 0) {
+        return steal_fd(&dir);
     }
-    int e = err_sys(err, *out_kernel < 0 ? *out_kernel : *out_initramfs,
-                    "there is no guest image in %s", guest);
+    int e = err_sys(err, -errno, "there is no guest image in %s", guest);
     err_append(err, ": 'moat guest build' makes one");
-    cleanup_fd_fn(out_kernel);
-    *out_kernel = -1;
     return e;
+}
+
+int image_open(int *out_kernel, int *out_initramfs, int *out_lock, struct err *err) {
+    char guest[PATH_MAX];
+    image_place(guest);
+    cleanup_fd int dir = lock_current(guest, err);
+    if (dir < 0) {
+        return dir;
+    }
+    cleanup_fd int kernel = mount_tree_open(dir, "kernel", false);
+    cleanup_fd int initramfs = mount_tree_open(dir, "initramfs", false);
+    if (kernel < 0 || initramfs < 0) {
+        int e = err_sys(err, kernel < 0 ? kernel : initramfs, "the guest image in %s is not whole",
+                        guest);
+        err_append(err, ": 'moat guest build' makes a new one");
+        return e;
+    }
+    *out_kernel = steal_fd(&kernel);
+    *out_initramfs = steal_fd(&initramfs);
+    *out_lock = steal_fd(&dir);
+    return 0;
 }

@@ -9,6 +9,7 @@
 #include "host/err.h"
 
 #include <limits.h>
+#include <time.h>
 
 struct image_build {
     const char *kernel;  /* bzImage or ELF, or NULL: found or fetched */
@@ -20,8 +21,27 @@ struct image_build {
 must_check int image_build(const struct image_build *how, char out_path[PATH_MAX], struct err *err);
 /* Where images are kept: $MOAT_GUEST, /var/lib/moat/guest, or the user's own data folder. */
 void image_place(char out_path[PATH_MAX]);
-/* The current image's files, as detached mounts. */
-must_check int image_open(int *out_kernel, int *out_initramfs, struct err *err);
+/* The current image's files, as detached mounts.  *out_lock keeps the image from being pruned for
+ * as long as it is open. */
+must_check int image_open(int *out_kernel, int *out_initramfs, int *out_lock, struct err *err);
+
+struct image_entry {
+    char name[40];
+    uint64_t size; /* bytes */
+    time_t built;
+    bool is_current;
+    bool in_use; /* a machine runs on it */
+};
+/* Calls `each` for every image kept at `place` (NULL: image_place); it ends the list by another
+ * result than 0. */
+must_check int image_list(const char *place,
+                          int (*each)(void *arg, const struct image_entry *entry), void *arg,
+                          struct err *err);
+/* Removes those that are neither current nor in use, and what killed builds left; `each` is called
+ * for every image that went. */
+must_check int image_prune(const char *place,
+                           int (*each)(void *arg, const struct image_entry *entry), void *arg,
+                           struct err *err);
 
 /* The kernel of a bzImage, uncompressed where its compression is known (LZ4), so that no guest has
  * to do it at each start; else the file as it is.  *out is the caller's to free. */

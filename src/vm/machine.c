@@ -53,6 +53,7 @@ struct machine {
     struct share share;
     struct disk disk;
     int kernel, initramfs;
+    int image_lock; /* stays open in the monitor, which lives as long as the machine */
     int control[2]; /* ours, the bridge's */
     int agent[2];   /* the bridge's, the hypervisor's */
     int network[2]; /* ours, the hypervisor's, which waits for its devices there; or -1 */
@@ -356,7 +357,7 @@ static int open_all(struct machine *m, struct err *err) {
         return err_set(err, -EPERM,
                        "isolation vm needs root here: use --isolation sentry, or sudo");
     }
-    int e = image_open(&m->kernel, &m->initramfs, err);
+    int e = image_open(&m->kernel, &m->initramfs, &m->image_lock, err);
     e = e != 0 ? e : choose_size(m, err);
     e = e != 0 ? e : disk_open(m->c, &m->disk, err);
     e = e != 0 ? e : share_open(m->c, &m->share, err);
@@ -426,6 +427,7 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                         .config = {.agent_fd = -1, .files_fd = -1, .console_fd = -1},
                         .kernel = -1,
                         .initramfs = -1,
+                        .image_lock = -1,
                         .disk = {.fd = -1},
                         .control = {-1, -1},
                         .agent = {-1, -1},

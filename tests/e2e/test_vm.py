@@ -5,6 +5,7 @@ import os
 import pathlib
 import pty
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -130,6 +131,52 @@ class Vm(unittest.TestCase):
         p = self.start("echo up; sleep 1000")
         p.kill()
         p.communicate(timeout=vm.TIMEOUT)
+
+
+class Images(unittest.TestCase):
+    def setUp(self):
+        self.guest = pathlib.Path(moat.folder("guests"))
+        self.addCleanup(shutil.rmtree, self.guest)
+        self.env = {**os.environ, "MOAT_GUEST": str(self.guest)}
+
+    def image(self, digit, source=None):
+        folder = self.guest / (digit * 32)
+        folder.mkdir()
+        for name in ("kernel", "initramfs", "manifest"):
+            os.link(source / name, folder / name) if source else (folder / name).write_text(name)
+        return folder.name
+
+    def make_current(self, name):
+        (self.guest / "current").unlink(missing_ok=True)
+        os.symlink(name, self.guest / "current")
+
+    def guest_command(self, verb):
+        r = moat.run(["guest", verb], env=self.env)
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        return r.stdout.splitlines()
+
+    def states(self):
+        return {line.split()[0]: line.split(" MB  ")[1] for line in self.guest_command("list")[1:]}
+
+    def test_prune_leaves_what_is_used(self):
+        real = pathlib.Path(os.environ["MOAT_GUEST"], "current").resolve()
+        a, b, c = self.image("a", real), self.image("b"), self.image("c")
+        (self.guest / ".new-left").mkdir()  # of a build that was killed
+        os.symlink("x", self.guest / ".link-4194304")
+        (self.guest / "mine").mkdir()
+        self.make_current(a)
+        p = subprocess.Popen([moat.MOAT, "do", "--isolation", "vm", "--rootfs", moat.rootfs(), "--", "sh", "-c", "echo up; read x"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.env, text=True)
+        self.assertEqual(p.stdout.readline(), "up\n")
+        self.assertEqual(self.states(), {a: "current, in use", b: "unused", c: "unused"})
+        self.make_current(b)
+        self.assertEqual(self.guest_command("prune"), [c])
+        self.assertEqual(self.states(), {a: "in use", b: "current"})
+        self.assertEqual(sorted(os.listdir(self.guest)), [a, b, "current", "mine"])
+        p.communicate("\n", timeout=vm.TIMEOUT)
+        self.assertEqual(p.returncode, 0)
+        self.assertEqual(self.guest_command("prune"), [a])
+        self.assertEqual(self.states(), {b: "current"})
 
 
 class Wrong(unittest.TestCase):
