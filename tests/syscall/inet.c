@@ -495,6 +495,114 @@ static void netlink_basics(void) {
     CHECK(lo);
 }
 
+/* ---- /proc/net ---- */
+
+static unsigned long inode_of(int fd) {
+    struct stat st;
+    REQUIRE(fstat(fd, &st) == 0);
+    return (unsigned long)st.st_ino;
+}
+
+struct proc_row {
+    char local[64], remote[64];
+    unsigned int state, queued, uid;
+    size_t width;
+};
+
+/* The row of a socket in a table of /proc/net; false when it has none. */
+static bool proc_row(const char *path, int fd, struct proc_row *out) {
+    unsigned long want = inode_of(fd), inode = 0;
+    char line[512];
+    bool found = false;
+    FILE *f = fopen(path, "r");
+    REQUIRE(f != NULL && fgets(line, sizeof(line), f) != NULL);
+    CHECK(strstr(line, "sl  local_address") != NULL);
+    while (!found && fgets(line, sizeof(line), f) != NULL) {
+        found = sscanf(line, "%*d: %63s %63s %x %*x:%x %*x:%*x %*x %u %*u %lu", out->local,
+                       out->remote, &out->state, &out->queued, &out->uid, &inode) == 6 &&
+                inode == want;
+        out->width = strlen(line);
+    }
+    fclose(f);
+    return found;
+}
+
+static void check_row(const char *path, int fd, const char *ip, int local, const char *remote_ip,
+                      int remote, unsigned int state) {
+    char want[64];
+    struct proc_row row;
+    REQUIRE(proc_row(path, fd, &row));
+    snprintf(want, sizeof(want), "%s:%04X", ip, (unsigned int)local);
+    CHECK(strcmp(row.local, want) == 0);
+    snprintf(want, sizeof(want), "%s:%04X", remote_ip, (unsigned int)remote);
+    CHECK(strcmp(row.remote, want) == 0);
+    CHECK_EQ(row.state, state);
+    CHECK_EQ(row.uid, getuid());
+}
+
+static void proc_tcp(void) {
+    const char *path = "/proc/net/tcp";
+    struct proc_row row;
+    int idle = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(!proc_row(path, idle, &row));
+    int l = tcp_listener(), port = port_of(l);
+    check_row(path, l, "0100007F", port, "00000000", 0, 10);
+    CHECK(proc_row(path, l, &row) && row.queued == 0 && row.width == 150);
+    int c = tcp_dial(port);
+    CHECK(proc_row(path, l, &row) && row.queued == 1); /* one to accept */
+    int s = accept(l, NULL, NULL);
+    REQUIRE(s >= 0 && write(c, "12345", 5) == 5);
+    check_row(path, c, "0100007F", port_of(c), "0100007F", port, 1);
+    check_row(path, s, "0100007F", port, "0100007F", port_of(c), 1);
+    CHECK(poll_one(s, POLLIN, 5000) == POLLIN && proc_row(path, s, &row) && row.queued == 5);
+    REQUIRE(shutdown(c, SHUT_WR) == 0 && poll_one(s, POLLRDHUP, 5000) == POLLRDHUP);
+    CHECK(proc_row(path, s, &row) && row.state == 8);                     /* CLOSE_WAIT */
+    CHECK(proc_row(path, c, &row) && (row.state == 4 || row.state == 5)); /* FIN_WAIT1, then 2 */
+    CHECK(!proc_row("/proc/net/tcp6", l, &row) && !proc_row("/proc/net/udp", l, &row));
+}
+
+static void proc_tcp6(void) {
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6};
+    int l = socket(AF_INET6, SOCK_STREAM, 0);
+    if (l < 0 || bind(l, (void *)&a, sizeof(a)) != 0) {
+        SKIP("no IPv6 here");
+    }
+    REQUIRE(listen(l, 1) == 0);
+    check_row("/proc/net/tcp6", l, "00000000000000000000000000000000", port_of(l),
+              "00000000000000000000000000000000", 0, 10);
+    int c = tcp_dial(port_of(l));
+    int s = accept(l, NULL, NULL);
+    check_row("/proc/net/tcp6", s, "0000000000000000FFFF00000100007F", port_of(l),
+              "0000000000000000FFFF00000100007F", port_of(c), 1);
+    check_row("/proc/net/tcp", c, "0100007F", port_of(c), "0100007F", port_of(l), 1);
+}
+
+static void proc_udp(void) {
+    struct proc_row row;
+    struct sockaddr_in a = v4(INADDR_LOOPBACK, 0);
+    int s = socket(AF_INET, SOCK_DGRAM, 0), c = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(!proc_row("/proc/net/udp", s, &row));
+    REQUIRE(bind(s, (void *)&a, sizeof(a)) == 0);
+    check_row("/proc/net/udp", s, "0100007F", port_of(s), "00000000", 0, 7);
+    CHECK(proc_row("/proc/net/udp", s, &row) && row.width == 128);
+    a = v4(INADDR_LOOPBACK, port_of(s));
+    REQUIRE(connect(c, (void *)&a, sizeof(a)) == 0);
+    check_row("/proc/net/udp", c, "0100007F", port_of(c), "0100007F", port_of(s), 1);
+}
+
+static void proc_sockstat(void) {
+    unsigned int used = 0, tcp = 0, more = 0;
+    char line[128];
+    int l = tcp_listener();
+    CHECK(l >= 0);
+    FILE *f = fopen("/proc/net/sockstat", "r");
+    REQUIRE(f != NULL && fscanf(f, "sockets: used %u\n", &used) == 1);
+    REQUIRE(fscanf(f, "TCP: inuse %u orphan %*u tw %*u alloc %u mem %*u\n", &tcp, &more) == 2);
+    CHECK(used >= 1 && tcp >= 1 && more >= tcp);
+    CHECK(fgets(line, sizeof(line), f) != NULL && strncmp(line, "UDP: inuse ", 11) == 0);
+    fclose(f);
+}
+
 int main(void) {
     RUN(tcp_connects);
     RUN(tcp_refused_and_errors);
@@ -519,5 +627,9 @@ int main(void) {
     RUN(interfaces);
     RUN(interface_ioctls);
     RUN(netlink_basics);
+    RUN(proc_tcp);
+    RUN(proc_tcp6);
+    RUN(proc_udp);
+    RUN(proc_sockstat);
     TEST_MAIN_END;
 }

@@ -29,6 +29,7 @@ struct loop_sock {
     bool connect_untold;   /* TCP: a connect that does not wait is done, and the next call tells so;
                               atomic */
     struct list port_link; /* in the table while it owns its port */
+    struct list all_link;  /* in /proc/net's list until it is closed */
     struct mutex bind_mutex;
     int32_t *options[3]; /* values of IP, TCP and IPv6 options; made when first set; guarded by
                             bind_mutex */
@@ -62,6 +63,9 @@ int loop_getname(struct socket *s, bool peer, struct sock_addr *out);
 /* Under g_loop_lock: who listens (TCP) or receives (UDP) at `to` what comes from `from`; not
  * referenced, or NULL. */
 struct loop_sock *loop_find(int protocol, const struct loop_addr *to, const struct loop_addr *from);
+
+/* ---- /proc/net (loop_show.c) ---- */
+void loop_list_add(struct loop_sock *l);
 
 /* ---- options (loop_opt.c) ---- */
 int loop_setsockopt(struct socket *s, int level, int name, const void *value, uint32_t len);

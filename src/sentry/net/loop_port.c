@@ -116,6 +116,7 @@ int loop_autobind(struct loop_sock *l) {
 void loop_unbind(struct loop_sock *l) {
     spin_lock(&g_loop_lock);
     list_del_init(&l->port_link);
+    list_del_init(&l->all_link);
     spin_unlock(&g_loop_lock);
 }
 

@@ -33,6 +33,7 @@ int loop_new(uint16_t family, int type, struct loop_sock **out) {
         l->remote = l->local;
     }
     list_init(&l->port_link);
+    loop_list_add(l);
     mutex_init(&l->bind_mutex);
     *out = l;
     return 0;
@@ -40,6 +41,7 @@ int loop_new(uint16_t family, int type, struct loop_sock **out) {
 
 void loop_destroy(struct socket *s) {
     struct loop_sock *l = loop_of(s);
+    loop_unbind(l); /* one that nobody closed: a connection that did not come about */
     socket_put(s->peer);
     loop_options_free(l);
     kfree(l);

@@ -268,5 +268,13 @@ void control_emit(struct sock_msg *m, struct uaddr control, uint64_t *inout_len)
 int64_t netdev_ioctl(uint32_t request, struct uaddr arg);
 /* Text of /proc/net/unix. */
 int net_unix_show(struct seq *s, void *arg);
+uint32_t net_unix_count(void);
+/* Text of /proc/net/tcp and its relatives: AF_INET or AF_INET6. */
+int net_loop_show(struct seq *s, uint16_t family, bool tcp);
+struct net_loop_counts {
+    uint32_t tcp, tcp6, udp, udp6; /* in those tables */
+    uint32_t tcp_all;              /* with those that are not yet of use */
+};
+void net_loop_count(struct net_loop_counts *out);
 
 #endif

@@ -281,6 +281,19 @@ static void unix_show_one(struct seq *out, struct unix_sock *u) {
     seq_putc(out, '\n');
 }
 
+uint32_t net_unix_count(void) {
+    struct unix_sock *u;
+    uint32_t count = 0;
+    spin_lock(&g_unix_lock);
+    if (g_unix_all.next != NULL) {
+        list_for_each_entry (u, &g_unix_all, all_link) {
+            count++;
+        }
+    }
+    spin_unlock(&g_unix_lock);
+    return count;
+}
+
 int net_unix_show(struct seq *s, void *arg) {
     seq_printf(s, "Num       RefCount Protocol Flags    Type St Inode Path\n");
     struct unix_sock *u;

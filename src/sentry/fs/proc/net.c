@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /proc/net: the loopback interface and the tables' headings; the sandbox has no other interface of
- * its own yet.
+ * /proc/net: the loopback interface, the sockets, and the headings of what there is none of; the
+ * sandbox has no other interface of its own yet.
  */
 #include "fs/proc/proc.h"
 #include "net/socket.h"
@@ -23,9 +23,28 @@ static int show_unix(struct seq *s, const struct proc_node *node) {
 #define INET_HEADING                                                                               \
     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "  \
     "inode"
-#define INET6_HEADING                                                                              \
-    "  sl  local_address                         remote_address                        st "        \
-    "tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+/* Of node->entry->value: which table. */
+#define TABLE(family, tcp) ((uintptr_t)((uintptr_t)(family) << 1 | (tcp)))
+
+static int show_loop(struct seq *s, const struct proc_node *node) {
+    return net_loop_show(s, (uint16_t)(node->entry->value >> 1), (node->entry->value & 1) != 0);
+}
+
+static int show_sockstat(struct seq *s, const struct proc_node *node) {
+    struct net_loop_counts c;
+    net_loop_count(&c);
+    if (node->entry->value == AF_INET6) {
+        seq_printf(s, "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse 0\n", c.tcp6,
+                   c.udp6);
+        seq_printf(s, "FRAG6: inuse 0 memory 0\n");
+        return 0;
+    }
+    seq_printf(s, "sockets: used %u\n", c.tcp_all + c.udp + c.udp6 + net_unix_count());
+    seq_printf(s, "TCP: inuse %u orphan 0 tw 0 alloc %u mem 0\nUDP: inuse %u mem 0\n", c.tcp,
+               c.tcp_all, c.udp);
+    seq_printf(s, "UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n");
+    return 0;
+}
 
 const struct proc_entry g_proc_net[] = {
     HEADING("arp",
@@ -49,12 +68,12 @@ const struct proc_entry g_proc_net[] = {
     HEADING(
         "route",
         "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"),
-    HEADING("sockstat",
-            "sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\n"),
-    HEADING("tcp", INET_HEADING "\n"),
-    HEADING("tcp6", INET6_HEADING "\n"),
-    HEADING("udp", INET_HEADING " ref pointer drops\n"),
-    HEADING("udp6", INET6_HEADING " ref pointer drops\n"),
+    {.name = "sockstat", .mode = S_IFREG | 0444, .show = show_sockstat, .value = AF_INET},
+    {.name = "sockstat6", .mode = S_IFREG | 0444, .show = show_sockstat, .value = AF_INET6},
+    {.name = "tcp", .mode = S_IFREG | 0444, .show = show_loop, .value = TABLE(AF_INET, 1)},
+    {.name = "tcp6", .mode = S_IFREG | 0444, .show = show_loop, .value = TABLE(AF_INET6, 1)},
+    {.name = "udp", .mode = S_IFREG | 0444, .show = show_loop, .value = TABLE(AF_INET, 0)},
+    {.name = "udp6", .mode = S_IFREG | 0444, .show = show_loop, .value = TABLE(AF_INET6, 0)},
     {.name = "unix", .mode = S_IFREG | 0444, .show = show_unix},
     {.name = NULL},
 };
