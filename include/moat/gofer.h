@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shared-memory channel between Sentry and Gofer, and what starts a Gofer.  Messages are those
+ * What starts a Gofer, and the shared-memory channel between Sentry and Gofer.  Messages are those
  * of linux/fuse.h; this header says how they travel, and adds two of our own.
  *
  * The memfd holds MOAT_GOFER_SLOTS slots.  A thread of the Sentry owns one slot: it writes a
@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define MOAT_GOFER_MAGIC     0x474f4645u
-#define MOAT_GOFER_VERSION   2u
+#define MOAT_GOFER_VERSION   3u
 #define MOAT_GOFER_SLOTS     66u /* 64 vCPUs and two for helpers */
 #define MOAT_GOFER_SLOT_SIZE (136u * 1024u)
 #define MOAT_GOFER_MSG_MAX   (132u * 1024u)
@@ -47,11 +47,19 @@
 #define MOAT_GOFER_EXPORT_OWN 4u
 
 struct moat_gofer_export {
-    int32_t dir_fd; /* O_PATH descriptor of the exported directory or regular file */
+    int32_t dir_fd; /* O_PATH descriptor of the exported directory or regular file; -1: an empty
+                       directory */
     uint32_t flags; /* MOAT_GOFER_EXPORT_* */
 };
 
-/* The Gofer serves until the Sentry is gone; it keeps the parent-death signal that its launcher
+/*
+ * Whom it serves.  VHOST: the kernel of a virtual machine, as the back end of a virtio-fs device
+ * (docs/interop/vhost-user.rst of QEMU): socket_fd is a connected SOCK_STREAM to the hypervisor, there
+ * is no shm_fd, and what the machine mounts is a folder in which export N is called N.
+ */
+enum { MOAT_GOFER_CHANNEL = 0, MOAT_GOFER_VHOST = 1 };
+
+/* The Gofer serves until its client is gone; it keeps the parent-death signal that its launcher
  * set. */
 struct moat_gofer_config {
     uint32_t magic;
@@ -62,7 +70,7 @@ struct moat_gofer_config {
     int32_t admin_fd;  /* SOCK_SEQPACKET from the launcher: struct moat_gofer_change; -1: no exports
                           are added later */
     uint32_t export_count;
-    uint32_t pad;
+    uint32_t client; /* MOAT_GOFER_CHANNEL, MOAT_GOFER_VHOST */
     struct moat_gofer_export exports[MOAT_GOFER_EXPORTS_MAX];
 };
 

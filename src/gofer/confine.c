@@ -91,6 +91,9 @@ static int open_file_exports(struct gofer *g) {
         struct export *e = &g->exports[i];
         struct statx stx;
         char link[64];
+        if (e->empty) {
+            continue; /* opened when the root is */
+        }
         int err = node_stat_at(e->dir_fd, "", &stx);
         if (err != 0 || S_ISDIR(stx.stx_mode)) {
             if (err != 0) {
@@ -184,6 +187,16 @@ static int enter_empty_root(void) {
     return 0;
 }
 
+static int open_empty_exports(struct gofer *g) {
+    for (uint32_t i = 0; i < g->export_count; i++) {
+        struct export *e = &g->exports[i];
+        if (e->empty && (e->dir_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
 /* ---- privileges ---- */
 
 static bool all_read_only(const struct gofer *g) {
@@ -215,6 +228,7 @@ static int limit_capabilities(const struct gofer *g) {
     uint32_t keep = 1u << CAP_DAC_OVERRIDE;
     if (!all_read_only(g)) {
         keep |= 1u << CAP_CHOWN | 1u << CAP_FOWNER | 1u << CAP_FSETID;
+        keep |= g->vhost ? 1u << CAP_SETFCAP : 0; /* "security.capability" */
     }
     data[0].permitted &= keep;
     data[0].effective = data[0].permitted;
@@ -237,6 +251,9 @@ int confine_enter(struct gofer *g) {
         err = enter_empty_root();
     }
     if (err == 0) {
+        err = open_empty_exports(g);
+    }
+    if (err == 0) {
         err = limit_capabilities(g);
     }
     /* Changed credentials take the parent-death signal away (prctl(2)). */
@@ -252,9 +269,11 @@ int confine_enter(struct gofer *g) {
 }
 
 int confine_syscalls(const struct gofer *g) {
-    struct sock_fprog prog = {.len = ARRAY_COUNT(g_filter_rw), .filter = g_filter_rw};
-    if (all_read_only(g)) {
-        prog = (struct sock_fprog){.len = ARRAY_COUNT(g_filter_ro), .filter = g_filter_ro};
-    }
+    static const struct sock_fprog programs[2][2] = {
+        {{.len = ARRAY_COUNT(g_filter_rw), .filter = g_filter_rw},
+         {.len = ARRAY_COUNT(g_filter_ro), .filter = g_filter_ro}},
+        {{.len = ARRAY_COUNT(g_filter_vhost_rw), .filter = g_filter_vhost_rw},
+         {.len = ARRAY_COUNT(g_filter_vhost_ro), .filter = g_filter_vhost_ro}}};
+    const struct sock_fprog prog = programs[g->vhost][all_read_only(g)];
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) == 0 ? 0 : -errno;
 }

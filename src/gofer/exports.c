@@ -22,7 +22,7 @@ int export_add_root(struct gofer *g, uint32_t index) {
         return err;
     }
     e->dev = ((uint64_t)stx.stx_dev_major << 32) | stx.stx_dev_minor;
-    return node_add_root(g->nodes, index, e->dir_fd, &stx);
+    return node_add_root(g->nodes, index, e->dir_fd, e->empty, &stx);
 }
 
 static void close_fds(const int *fds, uint32_t count) {
@@ -106,7 +106,9 @@ void exports_change(struct gofer *g) {
             return;
         }
         bool ok = got == (ssize_t)sizeof(c) && c.magic == MOAT_GOFER_MAGIC &&
-                  c.index < MOAT_GOFER_EXPORTS_ALL && c.count <= MOAT_GOFER_EXPORTS_ALL - c.index;
+                  c.index < MOAT_GOFER_EXPORTS_ALL - g->first_export &&
+                  c.count <= MOAT_GOFER_EXPORTS_ALL - g->first_export - c.index;
+        c.index += ok ? g->first_export : 0;
         if (ok && c.what == MOAT_GOFER_ADD) {
             add_one(g, &c, fds, fd_count);
             continue;

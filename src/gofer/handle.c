@@ -10,41 +10,46 @@
 struct handle {
     int fd; /* -1: free */
     uint32_t generation;
+    uint32_t next_free; /* index + 1 of the next free one, 0: none */
     uint64_t nodeid;
 };
 
 struct handle_table {
-    struct handle handles[GOFER_HANDLES_MAX];
+    uint32_t max, used; /* used: indexes below it were handed out at least once */
+    uint32_t first_free;
+    struct handle handles[];
 };
 
-int handles_create(struct handle_table **out_table) {
-    struct handle_table *t = calloc(1, sizeof(*t));
+int handles_create(uint32_t max, struct handle_table **out_table) {
+    /* Zero pages until they are used. */
+    struct handle_table *t = calloc(1, sizeof(*t) + (size_t)max * sizeof(struct handle));
     if (t == NULL) {
         return -ENOMEM;
     }
-    for (uint32_t i = 0; i < GOFER_HANDLES_MAX; i++) {
-        t->handles[i].fd = -1;
-    }
+    t->max = max;
     *out_table = t;
     return 0;
 }
 
 int handle_add(struct handle_table *t, int fd, uint64_t nodeid, uint64_t *out_fh) {
-    for (uint32_t i = 0; i < GOFER_HANDLES_MAX; i++) {
-        struct handle *h = &t->handles[i];
-        if (h->fd < 0) {
-            h->fd = fd;
-            h->nodeid = nodeid;
-            *out_fh = ((uint64_t)h->generation << 32) | (i + 1);
-            return 0;
-        }
+    uint32_t index = t->first_free - 1;
+    if (t->first_free != 0) {
+        t->first_free = t->handles[index].next_free;
+    } else if (t->used < t->max) {
+        index = t->used++;
+    } else {
+        return -ENFILE;
     }
-    return -ENFILE;
+    struct handle *h = &t->handles[index];
+    h->fd = fd;
+    h->nodeid = nodeid;
+    *out_fh = ((uint64_t)h->generation << 32) | (index + 1);
+    return 0;
 }
 
 static struct handle *handle_find(struct handle_table *t, uint64_t fh) {
     uint32_t low = (uint32_t)fh;
-    if (low == 0 || low > GOFER_HANDLES_MAX) {
+    if (low == 0 || low > t->used) {
         return NULL;
     }
     struct handle *h = &t->handles[low - 1];
@@ -64,5 +69,15 @@ int handle_remove(struct handle_table *t, uint64_t fh) {
     (void)close(h->fd); /* what was written is the host's already */
     h->fd = -1;
     h->generation++;
+    h->next_free = t->first_free;
+    t->first_free = (uint32_t)fh;
     return 0;
+}
+
+void handles_drop(struct handle_table *t) {
+    for (uint32_t i = 0; i < t->used; i++) {
+        if (t->handles[i].fd >= 0) {
+            (void)handle_remove(t, ((uint64_t)t->handles[i].generation << 32) | (i + 1));
+        }
+    }
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * moat-gofer DESCRIPTOR: set-up from struct moat_gofer_config, confinement, service.
- * Exit status 0 when the Sentry ended, 1 when it could not start or go on (one line on standard
+ * Exit status 0 when the client ended, 1 when it could not start or go on (one line on standard
  * error says why).
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,23 +19,9 @@
 #include "confine.h"
 #include "gofer.h"
 #include "ops.h"
+#include "vhost.h"
 
 #define NOFILE_WISH 65536u
-
-void gofer_log(const struct gofer *g, const char *format, ...) {
-    char line[512];
-    va_list args;
-    if (g->log_fd < 0) {
-        return;
-    }
-    va_start(args, format);
-    int len = vsnprintf(line, sizeof(line) - 1, format, args);
-    va_end(args);
-    len = MIN(len, (int)sizeof(line) - 2);
-    line[len] = '\n';
-    (void)!write(g->log_fd, line,
-                 (size_t)len + 1); /* a log that cannot be written cannot be complained about */
-}
 
 static int fail(const struct gofer *g, const char *what, int err) {
     gofer_log(g, "moat-gofer: %s: %s", what, strerror(-err));
@@ -56,7 +41,7 @@ static int read_config(int argc, char **argv, struct moat_gofer_config *out) {
     (void)close((int)fd); /* read */
     if (got != (ssize_t)sizeof(*out) || out->magic != MOAT_GOFER_MAGIC ||
         out->version != MOAT_GOFER_VERSION || out->size != sizeof(*out) || out->export_count == 0 ||
-        out->export_count > MOAT_GOFER_EXPORTS_MAX) {
+        out->export_count > MOAT_GOFER_EXPORTS_MAX || out->client > MOAT_GOFER_VHOST) {
         return -EPROTO;
     }
     return 0;
@@ -69,7 +54,7 @@ static int compare_ints(const void *a, const void *b) {
 
 /* Closes every descriptor but ours. */
 static int close_others(const struct gofer *g) {
-    int keep[2 * MOAT_GOFER_EXPORTS_MAX + 3], count = 0;
+    int keep[2 * MOAT_GOFER_EXPORTS_MAX + 4], count = 0;
     for (uint32_t i = 0; i < g->export_count; i++) {
         keep[count++] = g->exports[i].dir_fd;
         if (g->exports[i].file_fd >= 0) {
@@ -129,32 +114,50 @@ static int map_slots(struct gofer *g, int shm_fd) {
 
 /* Root nodes over the exports as they are after confinement. */
 static int make_tables(struct gofer *g, uint32_t fds_max) {
+    uint32_t handles = g->vhost ? MIN(VHOST_HANDLES_MAX, fds_max) : GOFER_HANDLES_MAX;
     int err = node_table_create(fds_max, &g->nodes);
     if (err == 0) {
-        err = handles_create(&g->handles);
+        err = handles_create(handles, &g->handles);
     }
     for (uint32_t i = 0; i < g->export_count && err == 0; i++) {
         err = export_add_root(g, i);
     }
-    return err;
+    return err == 0 && g->vhost ? top_create(g) : err;
+}
+
+/* The launcher's exports; with vhost behind the folder of all, which confine_enter opens. */
+static void take_exports(struct gofer *g, const struct moat_gofer_config *config) {
+    g->vhost = config->client == MOAT_GOFER_VHOST;
+    g->first_export = g->vhost ? 1 : 0;
+    g->export_count = config->export_count + g->first_export;
+    g->exports[0] = (struct export){.dir_fd = -1,
+                                    .file_fd = -1,
+                                    .own_mount = true,
+                                    .empty = true,
+                                    .flags = MOAT_GOFER_EXPORT_RO};
+    for (uint32_t i = 0; i < config->export_count; i++) {
+        const struct moat_gofer_export *from = &config->exports[i];
+        const bool empty = from->dir_fd < 0;
+        g->exports[i + g->first_export] = (struct export){
+            .dir_fd = from->dir_fd,
+            .flags = from->flags | (empty ? MOAT_GOFER_EXPORT_RO : 0),
+            .own_mount = empty || (from->flags & MOAT_GOFER_EXPORT_OWN) != 0,
+            .empty = empty,
+            .file_fd = -1,
+        };
+    }
 }
 
 static int set_up(struct gofer *g, const struct moat_gofer_config *config, const char **out_what) {
-    for (uint32_t i = 0; i < config->export_count; i++) {
-        g->exports[i].dir_fd = config->exports[i].dir_fd;
-        g->exports[i].flags = config->exports[i].flags;
-        g->exports[i].own_mount = (config->exports[i].flags & MOAT_GOFER_EXPORT_OWN) != 0;
-        g->exports[i].file_fd = -1;
-    }
+    take_exports(g, config);
     g->admin_fd = config->admin_fd;
-    g->export_count = config->export_count;
     g->socket_fd = config->socket_fd;
     g->uid = getuid();
     g->gid = getgid();
     (void)umask(0); /* modes come from the requests */
     int err;
     *out_what = "shared memory";
-    if ((err = map_slots(g, config->shm_fd)) != 0) {
+    if (!g->vhost && (err = map_slots(g, config->shm_fd)) != 0) {
         return err;
     }
     uint32_t fds_max = raise_fd_limit();
@@ -187,6 +190,6 @@ int main(int argc, char **argv) {
     if (err != 0) {
         return fail(&g, what, err);
     }
-    err = channel_run(&g);
-    return err == 0 ? 0 : fail(&g, "channel", err);
+    err = g.vhost ? vhost_run(&g) : channel_run(&g);
+    return err == 0 ? 0 : fail(&g, g.vhost ? "vhost-user" : "channel", err);
 }

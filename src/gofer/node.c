@@ -14,7 +14,7 @@
 
 #define HASH_MIN   4096u
 #define CHAIN_MAX  4096u /* depth of a directory that can still be opened again */
-#define PINNED_MAX (1024u + MOAT_GOFER_EXPORTS_ALL)
+#define PINNED_MIN (1024u + MOAT_GOFER_EXPORTS_ALL)
 
 struct node_table {
     struct node **by_index; /* grows */
@@ -25,7 +25,7 @@ struct node_table {
     struct node **hash;
     uint32_t hash_size, count;
     struct list lru; /* most recently used first */
-    uint32_t fd_count, fds_max, pinned_count;
+    uint32_t fd_count, fds_max, pinned_count, pinned_max;
 };
 
 struct node_key node_key_of(const struct statx *stx, uint32_t export_index) {
@@ -95,6 +95,7 @@ int node_table_create(uint32_t fds_max, struct node_table **out_table) {
     t->hash = hash;
     t->hash_size = HASH_MIN;
     t->fds_max = fds_max;
+    t->pinned_max = MAX(PINNED_MIN, fds_max / 2);
     list_init(&t->lru);
     if (grow_indices(t) != 0) {
         free(hash);
@@ -229,7 +230,8 @@ static void node_release(struct node_table *t, struct node *n) {
     }
 }
 
-int node_add_root(struct node_table *t, uint32_t export_index, int fd, const struct statx *stx) {
+int node_add_root(struct node_table *t, uint32_t export_index, int fd, bool sealed,
+                  const struct statx *stx) {
     struct node_key key = node_key_of(stx, export_index);
     struct node *n;
     int err = node_new_at(t, &key, export_index, &n);
@@ -238,6 +240,7 @@ int node_add_root(struct node_table *t, uint32_t export_index, int fd, const str
     }
     n->lookups = 1; /* ours: a root is never freed */
     n->fd = fd;
+    n->sealed = sealed;
     n->pinned = true;
     t->pinned_count++;
     t->fd_count++;
@@ -404,7 +407,7 @@ static struct node *find_named(struct node_table *t, struct node *dir, const cha
 void node_name_going(struct node_table *t, struct node *dir, const char *name) {
     struct node_key key;
     struct node *n = find_named(t, dir, name, &key);
-    if (n == NULL || n->pinned || t->pinned_count >= PINNED_MAX) {
+    if (n == NULL || n->pinned || t->pinned_count >= t->pinned_max) {
         return;
     }
     if (node_fd(t, n) >= 0) {

@@ -35,17 +35,19 @@ struct node {
     char *name;          /* in parent; NULL: root, or the name is gone */
     struct list lru;     /* of nodes with an evictable descriptor */
     uint32_t index;
-    uint32_t children; /* nodes whose parent it is */
-    int fd;            /* O_PATH, or -1 */
-    uint16_t type;     /* S_IFMT bits */
-    bool pinned;       /* fd is the only way to it: not closed */
-    bool sealed;       /* a mount that is not entered: an empty directory */
+    uint32_t children;             /* nodes whose parent it is */
+    int fd;                        /* O_PATH, or -1 */
+    uint16_t type;                 /* S_IFMT bits */
+    bool pinned;                   /* fd is the only way to it: not closed */
+    bool sealed;                   /* a mount that is not entered: an empty directory */
+    bool top;                      /* likewise, but its names are the exports (top.c) */
+    struct statx_timestamp opened; /* change time when it was last opened (vhost: see op_open) */
 };
 
 /* `fds_max` bounds the descriptors kept open between requests. */
 must_check int node_table_create(uint32_t fds_max, struct node_table **out_table);
-/* The root node of an export; `fd` is kept. */
-must_check int node_add_root(struct node_table *t, uint32_t export_index, int fd,
+/* The root node of an export; `fd` is kept.  A sealed one has nothing in it. */
+must_check int node_add_root(struct node_table *t, uint32_t export_index, int fd, bool sealed,
                              const struct statx *stx);
 /* Forgets the root of an export and all that was ever found below it, whatever the client says; the
  * root's descriptor is closed. */

@@ -88,8 +88,11 @@ static int list_fill(struct listing *l, int fd, uint64_t offset) {
     if (offset != 0 && lseek(fd, (off_t)offset, SEEK_SET) < 0) {
         return -EINVAL;
     }
+    /* The host's entries are shorter than ours: more than fits need not be read. */
+    size_t room = l->limit - l->r->len, entry = l->plus ? sizeof(struct fuse_direntplus) / 2 : 1;
+    size_t size = MIN(sizeof(buf), MAX(room / entry, (size_t)GOFER_NAME_MAX + 25));
     for (;;) {
-        long got = syscall(SYS_getdents64, fd, buf, sizeof(buf));
+        long got = syscall(SYS_getdents64, fd, buf, size);
         if (got < 0) {
             return l->count > 0 ? 0 : -errno;
         }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening regular files, and their data for clients that do not take descriptors. */
+/* Opening regular files: as descriptors for a Sentry, under handles for others. */
 #include "ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "path.h"
+
+/* Change times have the resolution of the host's tick: a younger one says little. */
+#define TICK_NS 20000000ll
 
 /* Does fd stand for the regular file that n is? */
 static int check_identity(const struct node *n, int fd) {
@@ -19,6 +22,24 @@ static int check_identity(const struct node *n, int fd) {
     }
     struct node_key key = node_key_of(&stx, n->key.export_index);
     return node_key_equal(&key, &n->key) && S_ISREG(stx.stx_mode) ? 0 : -ESTALE;
+}
+
+/*
+ * May the client keep what it cached of the file when it was opened before?  If the file was not
+ * changed since, by whomever.  (What changes while it is open the client finds by its attributes.)
+ */
+static bool unchanged_since_opened(struct node *n, int fd) {
+    struct statx stx;
+    struct timespec now;
+    if (node_stat_at(fd, "", &stx) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0) {
+        return false;
+    }
+    const struct statx_timestamp *c = &stx.stx_ctime;
+    bool same = c->tv_sec == n->opened.tv_sec && c->tv_nsec == n->opened.tv_nsec;
+    bool old = now.tv_sec - c->tv_sec > 1 ||
+               (now.tv_sec - c->tv_sec) * 1000000000ll + now.tv_nsec - c->tv_nsec > TICK_NS;
+    n->opened = old ? *c : (struct statx_timestamp){0};
+    return same && old;
 }
 
 int open_regular(struct gofer *g, struct node *n, int flags) {
@@ -51,7 +72,7 @@ int open_regular(struct gofer *g, struct node *n, int flags) {
     if (dir_fd < 0) {
         return dir_fd;
     }
-    int fd = path_open_child(dir_fd, n->name, access, 0);
+    int fd = path_open_child(dir_fd, n->name, flags & (O_ACCMODE | O_APPEND), 0);
     if (fd < 0) {
         return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
     }
@@ -72,13 +93,16 @@ int open_readable(struct gofer *g, struct node *n) {
 }
 
 /* Hands an opened file to the client: as a descriptor, or under a handle.  Consumes fd. */
-static int hand_out(struct gofer *g, const struct request *req, const struct node *n, int fd,
-                    bool donate, bool writable, struct reply *r) {
+static int hand_out(struct gofer *g, const struct request *req, struct node *n, int fd, bool donate,
+                    bool writable, struct reply *r) {
     struct fuse_open_out *out = reply_add(r, sizeof(*out));
     struct moat_gofer_donation *donation = donate ? reply_add(r, sizeof(*donation)) : NULL;
     *out = (struct fuse_open_out){0};
     if (!donate) {
         uint64_t fh;
+        if (g->vhost && unchanged_since_opened(n, fd)) {
+            out->open_flags = FOPEN_KEEP_CACHE;
+        }
         int err = handle_add(g->handles, fd, n->id, &fh);
         if (err != 0) {
             (void)close(fd); /* unused */
@@ -102,23 +126,42 @@ static int hand_out(struct gofer *g, const struct request *req, const struct nod
     return err;
 }
 
+static bool wants_descriptor(const struct gofer *g, uint32_t open_flags) {
+    return !g->vhost && (open_flags & MOAT_GOFER_OPEN_DONATE) != 0;
+}
+
+/* What of the client's flags the host's open gets. */
+static int host_flags(uint32_t flags, bool donate) {
+    return (int)(flags & (O_ACCMODE | (donate ? 0u : (uint32_t)O_APPEND)));
+}
+
+/* O_TRUNC of an opened file; FUSE_OPEN_KILL_SUIDGID says that the caller may not keep its set-id
+ * bits. */
+static int truncate_opened(int fd, uint32_t open_flags) {
+    int err = (open_flags & FUSE_OPEN_KILL_SUIDGID) != 0 ? kill_set_id(fd) : 0;
+    return err != 0 ? err : ftruncate(fd, 0) == 0 ? 0 : -errno;
+}
+
 int op_open(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
     struct fuse_open_in in;
     memcpy(&in, req->body, sizeof(in));
     int access = (int)(in.flags & O_ACCMODE);
+    bool donate = wants_descriptor(g, in.open_flags);
     if ((in.flags & O_TRUNC) != 0 && access == O_RDONLY) {
-        return -EINVAL;
+        if (!g->vhost) {
+            return -EINVAL;
+        }
+        in.flags |= O_RDWR; /* open(2): it truncates all the same */
     }
-    int fd = open_regular(g, n, access);
+    int fd = open_regular(g, n, host_flags(in.flags, donate));
     if (fd < 0) {
         return fd;
     }
-    if ((in.flags & O_TRUNC) != 0 && ftruncate(fd, 0) != 0) {
-        int err = -errno;
+    int err = (in.flags & O_TRUNC) != 0 ? truncate_opened(fd, in.open_flags) : 0;
+    if (err != 0) {
         (void)close(fd); /* unused */
         return err;
     }
-    bool donate = (in.open_flags & MOAT_GOFER_OPEN_DONATE) != 0;
     return hand_out(g, req, n, fd, donate, access != O_RDONLY, r);
 }
 
@@ -126,11 +169,13 @@ int op_open(struct gofer *g, const struct request *req, struct node *n, struct r
 static int create_file(struct gofer *g, const struct request *req, struct node *dir,
                        const char *name, const struct fuse_create_in *in, struct reply *r) {
     int access = (int)(in->flags & O_ACCMODE);
+    bool donate = wants_descriptor(g, in->open_flags);
+    int flags = host_flags(in->flags, donate);
     int dir_fd = node_fd(g->nodes, dir);
     if (dir_fd < 0) {
         return dir_fd;
     }
-    int fd = path_open_child(dir_fd, name, O_CREAT | O_EXCL | access, in->mode & 07777);
+    int fd = path_open_child(dir_fd, name, O_CREAT | O_EXCL | flags, in->mode & 07777);
     if (fd < 0 && (fd != -EEXIST || (in->flags & O_EXCL) != 0)) {
         return fd;
     }
@@ -152,13 +197,13 @@ static int create_file(struct gofer *g, const struct request *req, struct node *
         return err;
     }
     if (!made) {
-        fd = open_regular(g, n, access);
-        if (fd >= 0 && (in->flags & O_TRUNC) != 0 && access != O_RDONLY && ftruncate(fd, 0) == 0) {
+        fd = open_regular(g, n, flags);
+        if (fd >= 0 && (in->flags & O_TRUNC) != 0 && access != O_RDONLY &&
+            truncate_opened(fd, in->open_flags) == 0) {
             stx.stx_size = 0;
         }
     }
     entry_fill(g, n, &stx, entry);
-    bool donate = (in->open_flags & MOAT_GOFER_OPEN_DONATE) != 0;
     err = fd < 0 ? fd : hand_out(g, req, n, fd, donate, access != O_RDONLY, r);
     if (err != 0) {
         node_forget(g->nodes, n, 1); /* the client learns of no node */
@@ -173,92 +218,4 @@ int op_create(struct gofer *g, const struct request *req, struct node *n, struct
     memcpy(&in, req->body, sizeof(in));
     int err = request_name(req, sizeof(in), &name, &next);
     return err != 0 ? err : create_file(g, req, n, name, &in, r);
-}
-
-int op_read(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
-    struct fuse_read_in in;
-    memcpy(&in, req->body, sizeof(in));
-    int fd = handle_fd(g->handles, in.fh, req->h.nodeid);
-    if (fd < 0) {
-        return fd;
-    }
-    if (in.offset > INT64_MAX) {
-        return -EINVAL;
-    }
-    ssize_t got = pread(fd, r->body, MIN(in.size, r->cap), (off_t)in.offset);
-    if (got < 0) {
-        return -errno;
-    }
-    r->len = (uint32_t)got;
-    return 0;
-}
-
-int op_write(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
-    struct fuse_write_in in;
-    memcpy(&in, req->body, sizeof(in));
-    struct fuse_write_out *out = reply_add(r, sizeof(*out));
-    int fd = handle_fd(g->handles, in.fh, req->h.nodeid);
-    if (fd < 0) {
-        return fd;
-    }
-    if (in.offset > INT64_MAX || in.size > req->body_len - sizeof(in)) {
-        return -EINVAL;
-    }
-    ssize_t put = pwrite(fd, req->body + sizeof(in), in.size, (off_t)in.offset);
-    if (put < 0) {
-        return -errno;
-    }
-    *out = (struct fuse_write_out){.size = (uint32_t)put};
-    return 0;
-}
-
-int op_flush(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
-    return 0; /* the host's page cache has everything already */
-}
-
-int op_release(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
-    struct fuse_release_in in;
-    memcpy(&in, req->body, sizeof(in));
-    return handle_remove(g->handles, in.fh);
-}
-
-static int sync_fd(int fd, uint32_t flags) {
-    int err = (flags & FUSE_FSYNC_FDATASYNC) != 0 ? fdatasync(fd) : fsync(fd);
-    return err == 0 ? 0 : -errno;
-}
-
-int op_fsync(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
-    struct fuse_fsync_in in;
-    memcpy(&in, req->body, sizeof(in));
-    int fd = handle_fd(g->handles, in.fh, req->h.nodeid);
-    return fd < 0 ? fd : sync_fd(fd, in.fsync_flags);
-}
-
-int op_fsyncdir(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
-    struct fuse_fsync_in in;
-    memcpy(&in, req->body, sizeof(in));
-    int fd = open_readable(g, n);
-    if (fd < 0) {
-        return fd;
-    }
-    int err = sync_fd(fd, in.fsync_flags);
-    (void)close(fd); /* read-only */
-    return err;
-}
-
-int op_fallocate(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
-    struct fuse_fallocate_in in;
-    memcpy(&in, req->body, sizeof(in));
-    int fd = handle_fd(g->handles, in.fh, req->h.nodeid);
-    if (fd < 0) {
-        return fd;
-    }
-    if ((in.mode &
-         ~(uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
-        return -EOPNOTSUPP;
-    }
-    if (in.offset > INT64_MAX || in.length > INT64_MAX) {
-        return -EINVAL;
-    }
-    return fallocate(fd, (int)in.mode, (off_t)in.offset, (off_t)in.length) == 0 ? 0 : -errno;
 }

@@ -37,14 +37,17 @@ int child_own(struct gofer *g, const struct request *req, int dir_fd, const char
     if (fd < 0) {
         return fd;
     }
-    struct statx stx;
+    struct statx dir_stx, stx;
+    bool set_gid_dir = node_stat_at(dir_fd, "", &dir_stx) == 0 && (dir_stx.stx_mode & S_ISGID) != 0;
     int err = node_stat_at(fd, "", &stx);
     if (err == 0 && (stx.stx_mode & S_IFMT) != (mode & S_IFMT)) {
         err = -ESTALE; /* somebody put another file in its place */
     }
-    if (err == 0 && (stx.stx_uid != req->h.uid || stx.stx_gid != req->h.gid)) {
+    /* A set-group-ID directory gave it its own group, and keeps it (inode(7)). */
+    uint32_t gid = set_gid_dir ? stx.stx_gid : req->h.gid;
+    if (err == 0 && (stx.stx_uid != req->h.uid || stx.stx_gid != gid)) {
         /* An unprivileged Gofer cannot: then its files are its user's. */
-        (void)!fchownat(fd, "", req->h.uid, req->h.gid, AT_EMPTY_PATH);
+        (void)!fchownat(fd, "", req->h.uid, gid, AT_EMPTY_PATH);
         if ((mode & (S_ISUID | S_ISGID)) != 0 && S_ISREG(mode)) {
             (void)!syscall(452 /* fchmodat2 */, fd, "", mode & 07777,
                            AT_EMPTY_PATH); /* chown dropped the bits */
@@ -92,12 +95,22 @@ int op_mknod(struct gofer *g, const struct request *req, struct node *n, struct 
     if (err != 0) {
         return err;
     }
-    if (!S_ISREG(in.mode)) {
-        return -EPERM; /* devices, FIFOs and sockets of a guest never reach the host */
+    /*
+     * A machine's FIFOs and sockets work in the machine; on the host they are names that the Gofer
+     * never opens.  A Sentry keeps its own to itself.  Devices never reach the host.
+     */
+    bool name_only = g->vhost && (S_ISFIFO(in.mode) || S_ISSOCK(in.mode));
+    if (!S_ISREG(in.mode) && !name_only) {
+        return -EPERM;
     }
     int dir_fd = node_fd(g->nodes, n);
     if (dir_fd < 0) {
         return dir_fd;
+    }
+    if (name_only) {
+        return mknodat(dir_fd, name, in.mode & (S_IFMT | 07777), 0) != 0
+                   ? -errno
+                   : made(g, req, n, name, in.mode & (S_IFMT | 07777), r);
     }
     int fd = path_open_child(dir_fd, name, O_CREAT | O_EXCL | O_WRONLY, in.mode & 07777);
     if (fd < 0) {

@@ -18,6 +18,9 @@
 
 /* Seconds for which a client that does not own the tree may believe names and attributes. */
 #define VALID_SEC 1
+/* Largest read or write of a virtual machine (linux/fuse.h: max_pages; the host's IOV_MAX is
+ * more). */
+#define VHOST_IO_PAGES 256u
 
 int request_name(const struct request *req, uint32_t off, const char **out_name,
                  uint32_t *out_next) {
@@ -29,6 +32,27 @@ int request_name(const struct request *req, uint32_t off, const char **out_name,
     return path_check_name(name, *out_next - off - 1);
 }
 
+/*
+ * What a virtual machine's kernel is told: large requests, attributes with directory entries, a
+ * mount of its own for each mount (so that they have device numbers), set-id bits taken away here
+ * instead of being asked for before each write.  Locks stay in the machine: none is offered.
+ */
+static void init_vhost(const struct fuse_init_in *in, struct fuse_init_out *out) {
+    const uint32_t wanted = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES |
+                            FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
+                            FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
+                            FUSE_CACHE_SYMLINKS | FUSE_SUBMOUNTS | FUSE_HANDLE_KILLPRIV_V2;
+    *out = (struct fuse_init_out){
+        .major = FUSE_KERNEL_VERSION,
+        .minor = MIN(in->minor, 36u),
+        .max_readahead = in->max_readahead,
+        .flags = in->flags & wanted,
+        .max_write = VHOST_IO_PAGES * 4096,
+        .time_gran = 1,
+        .max_pages = VHOST_IO_PAGES,
+    };
+}
+
 int op_init(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
     struct fuse_init_in in = {0};
     memcpy(&in, req->body, MIN(sizeof(in), (size_t)req->body_len));
@@ -36,6 +60,11 @@ int op_init(struct gofer *g, const struct request *req, struct node *n, struct r
         return -EPROTO;
     }
     struct fuse_init_out *out = reply_add(r, sizeof(*out));
+    if (g->vhost) {
+        handles_drop(g->handles); /* a machine that starts anew has none open */
+        init_vhost(&in, out);
+        return 0;
+    }
     *out = (struct fuse_init_out){
         .major = FUSE_KERNEL_VERSION,
         .minor = MIN(in.minor, 36u),
@@ -107,7 +136,7 @@ static bool must_seal(struct gofer *g, struct node *n) {
 int child_lookup(struct gofer *g, struct node *dir, const char *name, struct statx *out_stx,
                  struct node **out_node) {
     if (dir->sealed) {
-        return -ENOENT;
+        return dir->top ? top_lookup(g, name, out_stx, out_node) : -ENOENT;
     }
     int fd = node_fd(g->nodes, dir);
     if (fd < 0) {
@@ -126,9 +155,10 @@ int child_lookup(struct gofer *g, struct node *dir, const char *name, struct sta
 static uint64_t guest_ino(const struct gofer *g, const struct node *n, const struct statx *stx) {
     uint64_t dev = ((uint64_t)stx->stx_dev_major << 32) | stx->stx_dev_minor;
     uint64_t root = g->exports[n->key.export_index].dev;
-    /* One export looks like one device: numbers of mounts below it are moved apart. */
-    return dev == root ? stx->stx_ino
-                       : stx->stx_ino ^ ((dev * 0x9e3779b97f4a7c15ull) & 0xffff000000000000ull);
+    /* A Sentry shows one export as one device: numbers of mounts below it are moved apart. */
+    return dev == root || g->vhost
+               ? stx->stx_ino
+               : stx->stx_ino ^ ((dev * 0x9e3779b97f4a7c15ull) & 0xffff000000000000ull);
 }
 
 void attr_fill(const struct gofer *g, const struct node *n, const struct statx *stx,
@@ -158,6 +188,10 @@ void entry_fill(const struct gofer *g, const struct node *n, const struct statx 
     *out =
         (struct fuse_entry_out){.nodeid = n->id, .entry_valid = VALID_SEC, .attr_valid = VALID_SEC};
     attr_fill(g, n, stx, &out->attr);
+    /* A mount: the client gives it a device number of its own. */
+    if (g->vhost && n->type == S_IFDIR && (n->parent == NULL || n->parent->key.mnt != n->key.mnt)) {
+        out->attr.flags = FUSE_ATTR_SUBMOUNT;
+    }
 }
 
 int child_reply(struct gofer *g, struct node *dir, const char *name, struct reply *r) {
@@ -206,10 +240,11 @@ int op_batch_forget(struct gofer *g, const struct request *req, struct node *n, 
     return 0;
 }
 
-static int attr_reply(struct gofer *g, struct node *n, struct reply *r) {
+/* By an open handle of its, if there is one (>= 0): its name may be gone. */
+static int attr_reply(struct gofer *g, struct node *n, int handle, struct reply *r) {
     struct statx stx;
     struct fuse_attr_out *out = reply_add(r, sizeof(*out));
-    int fd = node_fd(g->nodes, n);
+    int fd = handle >= 0 ? handle : node_fd(g->nodes, n);
     int err = fd < 0 ? fd : node_stat_at(fd, "", &stx);
     if (err == 0) {
         *out = (struct fuse_attr_out){.attr_valid = VALID_SEC};
@@ -219,7 +254,10 @@ static int attr_reply(struct gofer *g, struct node *n, struct reply *r) {
 }
 
 int op_getattr(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
-    return attr_reply(g, n, r);
+    struct fuse_getattr_in in = {0};
+    memcpy(&in, req->body, MIN(sizeof(in), (size_t)req->body_len));
+    bool by_handle = (in.getattr_flags & FUSE_GETATTR_FH) != 0;
+    return attr_reply(g, n, by_handle ? handle_fd(g->handles, in.fh, req->h.nodeid) : -1, r);
 }
 
 static int set_mode(struct gofer *g, struct node *n, uint32_t mode) {
@@ -255,6 +293,11 @@ static int set_owner(struct gofer *g, struct node *n, const struct fuse_setattr_
     return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) == 0 ? 0 : -errno;
 }
 
+static int set_size_fd(int fd, const struct fuse_setattr_in *in) {
+    int err = (in->valid & FATTR_KILL_SUIDGID) != 0 ? kill_set_id(fd) : 0;
+    return err != 0 ? err : ftruncate(fd, (off_t)in->size) == 0 ? 0 : -errno;
+}
+
 static int set_size(struct gofer *g, const struct request *req, struct node *n,
                     const struct fuse_setattr_in *in) {
     if (in->size > INT64_MAX) {
@@ -262,13 +305,13 @@ static int set_size(struct gofer *g, const struct request *req, struct node *n,
     }
     if ((in->valid & FATTR_FH) != 0) {
         int held = handle_fd(g->handles, in->fh, req->h.nodeid);
-        return held < 0 ? held : ftruncate(held, (off_t)in->size) == 0 ? 0 : -errno;
+        return held < 0 ? held : set_size_fd(held, in);
     }
     int fd = open_regular(g, n, O_WRONLY);
     if (fd < 0) {
         return fd;
     }
-    int err = ftruncate(fd, (off_t)in->size) == 0 ? 0 : -errno;
+    int err = set_size_fd(fd, in);
     (void)close(fd); /* nothing of ours is buffered */
     return err;
 }
@@ -314,7 +357,10 @@ int op_setattr(struct gofer *g, const struct request *req, struct node *n, struc
         (in.valid & (FATTR_ATIME | FATTR_MTIME | FATTR_ATIME_NOW | FATTR_MTIME_NOW)) != 0) {
         err = set_times(g, n, &in);
     }
-    return err != 0 ? err : attr_reply(g, n, r);
+    bool by_handle = (in.valid & FATTR_FH) != 0;
+    return err != 0
+               ? err
+               : attr_reply(g, n, by_handle ? handle_fd(g->handles, in.fh, req->h.nodeid) : -1, r);
 }
 
 int op_statfs(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {

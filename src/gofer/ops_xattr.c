@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Extended attributes: "user." to read and write, "security.capability" to read; others do not
- * exist here. */
+/*
+ * Extended attributes.  A Sentry's: "user." to read and write, "security.capability" to read;
+ * others do not exist here.  A virtual machine's: "user." and "security.capability" to read and
+ * write, the rest of "security." to read; others are never there.
+ */
 #include "ops.h"
 
 #include <errno.h>
@@ -16,8 +19,13 @@ static bool name_is_user(const char *name) {
     return strncmp(name, "user.", 5) == 0 && name[5] != '\0';
 }
 
-static bool name_is_readable(const char *name) {
-    return name_is_user(name) || strcmp(name, "security.capability") == 0;
+static bool name_is_readable(const struct gofer *g, const char *name) {
+    return name_is_user(name) || strcmp(name, "security.capability") == 0 ||
+           (g->vhost && strncmp(name, "security.", 9) == 0);
+}
+
+static bool name_is_writable(const struct gofer *g, const char *name) {
+    return name_is_user(name) || (g->vhost && strcmp(name, "security.capability") == 0);
 }
 
 static int request_xattr_name(const struct request *req, uint32_t off, const char **out_name,
@@ -62,8 +70,8 @@ int op_getxattr(struct gofer *g, const struct request *req, struct node *n, stru
     if (err != 0) {
         return err;
     }
-    if (!name_is_readable(name)) {
-        return -EOPNOTSUPP;
+    if (!name_is_readable(g, name)) {
+        return g->vhost ? -ENODATA : -EOPNOTSUPP;
     }
     int fd = open_for_xattr(g, n);
     if (fd < 0) {
@@ -76,11 +84,11 @@ int op_getxattr(struct gofer *g, const struct request *req, struct node *n, stru
 }
 
 /* Keeps the names that may be read; the new length. */
-static size_t filter_names(char *names, size_t len) {
+static size_t filter_names(const struct gofer *g, char *names, size_t len) {
     size_t out = 0;
     for (size_t pos = 0; pos < len;) {
         size_t size = strnlen(names + pos, len - pos) + 1;
-        if (pos + size <= len && name_is_readable(names + pos)) {
+        if (pos + size <= len && name_is_readable(g, names + pos)) {
             memmove(names + out, names + pos, size);
             out += size;
         }
@@ -103,7 +111,7 @@ int op_listxattr(struct gofer *g, const struct request *req, struct node *n, str
     ssize_t len = flistxattr(fd, names, sizeof(names));
     int err = len < 0 ? -errno : 0;
     (void)close(fd); /* read-only */
-    return err != 0 ? err : value_reply(r, names, filter_names(names, (size_t)len), in.size);
+    return err != 0 ? err : value_reply(r, names, filter_names(g, names, (size_t)len), in.size);
 }
 
 int op_setxattr(struct gofer *g, const struct request *req, struct node *n, struct reply *r) {
@@ -118,8 +126,8 @@ int op_setxattr(struct gofer *g, const struct request *req, struct node *n, stru
     if (in.size > req->body_len - next || in.size > XATTR_VALUE_MAX) {
         return -EINVAL;
     }
-    if (!name_is_user(name)) {
-        return -EOPNOTSUPP;
+    if (!name_is_writable(g, name)) {
+        return g->vhost ? -EPERM : -EOPNOTSUPP;
     }
     int fd = open_for_xattr(g, n);
     if (fd < 0) {
@@ -138,8 +146,8 @@ int op_removexattr(struct gofer *g, const struct request *req, struct node *n, s
     if (err != 0) {
         return err;
     }
-    if (!name_is_user(name)) {
-        return -EOPNOTSUPP;
+    if (!name_is_writable(g, name)) {
+        return g->vhost ? -EPERM : -EOPNOTSUPP;
     }
     int fd = open_for_xattr(g, n);
     if (fd < 0) {

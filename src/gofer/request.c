@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a slot's bytes to an operation and back.  The slot is shared with the Sentry: it is read
- * once, into g_request, and the reply is only written.
+ * From a request to an operation, for both kinds of client; and from a slot's bytes to a request
+ * and back.  The slot is shared with the Sentry: it is read once, into g_request, and the reply is
+ * only written.
  */
 #include "ops.h"
 
@@ -93,6 +94,17 @@ static uint32_t answer(uint8_t *slot, const struct request *req, int err, uint32
     return out.len;
 }
 
+bool gofer_run(struct gofer *g, const struct request *req, struct reply *r, int *out_err) {
+    const struct op *op = find_op(req->h.opcode);
+    if (op == NULL || (op->flags & (g->vhost ? OPF_CHANNEL : OPF_VHOST)) != 0) {
+        *out_err = -ENOSYS;
+        return true;
+    }
+    node_trim(g->nodes);
+    *out_err = run_op(g, op, req, r);
+    return (op->flags & OPF_SILENT) == 0;
+}
+
 uint32_t gofer_serve(struct gofer *g, uint32_t slot, uint32_t len) {
     struct request req;
     memset(&req, 0, sizeof(req));
@@ -110,16 +122,11 @@ uint32_t gofer_serve(struct gofer *g, uint32_t slot, uint32_t len) {
     if (req.h.len != len) {
         return answer(area, &req, -EINVAL, 0);
     }
-    const struct op *op = find_op(req.h.opcode);
-    if (op == NULL) {
-        return answer(area, &req, -ENOSYS, 0);
-    }
     struct reply r = {
         .body = area + sizeof(struct fuse_out_header),
         .cap = MOAT_GOFER_MSG_MAX - (uint32_t)sizeof(struct fuse_out_header),
     };
     g->slot = slot;
-    node_trim(g->nodes);
-    int err = run_op(g, op, &req, &r);
-    return (op->flags & OPF_SILENT) != 0 ? 0 : answer(area, &req, err, r.len);
+    int err;
+    return gofer_run(g, &req, &r, &err) ? answer(area, &req, err, r.len) : 0;
 }

@@ -15,18 +15,33 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum client { CLIENT_ANY, CLIENT_CHANNEL, CLIENT_VHOST };
 
 struct row {
     const char *call;
+    enum client client;
     bool change;
     int arg; /* -1: always */
     unsigned long mask, value;
 };
 
-#define READ(call, reason)                         {#call, false, -1, 0, 0},
-#define CHANGE(call, reason)                       {#call, true, -1, 0, 0},
-#define READ_IF(call, number, mask, value, reason) {#call, false, number, mask, value},
+#define ROW(call, client, change)          {#call, client, change, -1, 0, 0},
+#define ROW_IF(call, client, change, cond) {#call, client, change, cond},
+#define COND(number, mask, value)          number, mask, value
+
+#define READ(call, reason)         ROW(call, CLIENT_ANY, false)
+#define CHANGE(call, reason)       ROW(call, CLIENT_ANY, true)
+#define VHOST(call, reason)        ROW(call, CLIENT_VHOST, false)
+#define VHOST_CHANGE(call, reason) ROW(call, CLIENT_VHOST, true)
+#define READ_IF(call, number, mask, value, reason)                                                 \
+    ROW_IF(call, CLIENT_ANY, false, COND(number, mask, value))
+#define CHANNEL_IF(call, number, mask, value, reason)                                              \
+    ROW_IF(call, CLIENT_CHANNEL, false, COND(number, mask, value))
+#define VHOST_CHANGE_IF(call, number, mask, value, reason)                                         \
+    ROW_IF(call, CLIENT_VHOST, true, COND(number, mask, value))
 static const struct row g_rows[] = {
 #include "seccomp.def"
 };
@@ -61,14 +76,15 @@ static void add_row(scmp_filter_ctx ctx, const struct row *r) {
     }
 }
 
-static void print_filter(const char *name, bool change) {
+static void print_filter(const char *name, enum client client, bool change) {
     static struct sock_filter code[4096];
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (ctx == NULL) {
         die("seccomp_init", ENOMEM);
     }
     for (size_t i = 0; i < sizeof(g_rows) / sizeof(g_rows[0]); i++) {
-        if (change || !g_rows[i].change) {
+        bool meant = g_rows[i].client == CLIENT_ANY || g_rows[i].client == client;
+        if (meant && (change || !g_rows[i].change)) {
             add_row(ctx, &g_rows[i]);
         }
     }
@@ -89,7 +105,9 @@ static void print_filter(const char *name, bool change) {
 
 int main(void) {
     printf("/* SPDX-License-Identifier: Apache-2.0 */\n/* Made from seccomp.def. */\n");
-    print_filter("g_filter_ro", false);
-    print_filter("g_filter_rw", true);
+    print_filter("g_filter_ro", CLIENT_CHANNEL, false);
+    print_filter("g_filter_rw", CLIENT_CHANNEL, true);
+    print_filter("g_filter_vhost_ro", CLIENT_VHOST, false);
+    print_filter("g_filter_vhost_rw", CLIENT_VHOST, true);
     return 0;
 }
