@@ -81,6 +81,7 @@ int cli_apply_settings(const struct cli_globals *globals, const char *option, co
     c->overlay = s.overlay;
     c->platform = s.platform;
     c->handover = s.handover;
+    c->vm_files = s.vm_files;
     e = image != NULL ? settings_root_image(&s, kind, image, bundle, c, err) : 0;
     return e != 0 ? e : oci_annotations_apply(&reading, c, err);
 }

@@ -14,6 +14,9 @@
 
 enum overlay_mode { OVERLAY_MEMORY, OVERLAY_NONE };
 enum network_mode { NETWORK_NONE, NETWORK_HOST };
+/* What serves files to a virtual machine. */
+enum vm_files { VM_FILES_VIRTIOFSD, VM_FILES_GOFER };
+
 enum platform_choice { PLATFORM_AUTO, PLATFORM_SYSTRAP };
 
 struct container_rlimit {
@@ -82,6 +85,7 @@ struct container {
     uint64_t memory_limit; /* bytes, 0: none */
     bool strace;
     uint32_t handover; /* MOAT_HANDOVER_* */
+    enum vm_files vm_files;
     struct oci_hook_list hooks[HOOK_STAGES];
     struct oci_key_values annotations;
     struct oci_linux linux_;

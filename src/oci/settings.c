@@ -22,6 +22,7 @@ static const char *const g_bools[] = {"false", "true", NULL};
 static const char *const g_overlays[] = {"none", "memory", NULL};
 static const char *const g_platforms[] = {"auto", "systrap", NULL};
 static const char *const g_handovers[] = {"auto", "notify", "trap", "post", NULL};
+static const char *const g_vm_files[] = {"virtiofsd", "gofer", NULL}; /* enum vm_files */
 
 const char *isolation_kind_name(enum isolation_kind kind) {
     return kind < ISOLATION_KINDS ? g_kinds[kind] : NULL;
@@ -102,11 +103,12 @@ enum key {
     KEY_PLATFORM,
     KEY_HANDOVER,
     KEY_VM_IMAGES,
+    KEY_VM_FILES,
     KEYS
 };
 
 static const char *const g_keys[] = {"isolation", "allow",    "lock",      "annotation", "overlay",
-                                     "platform",  "handover", "vm.images", NULL};
+                                     "platform",  "handover", "vm.images", "vm.files",   NULL};
 
 struct reading {
     struct settings *s;
@@ -150,6 +152,10 @@ static int take_value(struct reading *r, enum key key, const struct line *l) {
             return complain(l, "must be the absolute path of a folder");
         }
         (void)snprintf(s->vm_images, sizeof(s->vm_images), "%s", l->value); /* VALUE_MAX */
+        break;
+    case KEY_VM_FILES:
+        e = take_word(l, g_vm_files, &index);
+        s->vm_files = (enum vm_files)index;
         break;
     case KEYS:
         break;
@@ -223,7 +229,8 @@ static void set_defaults(struct settings *s) {
                            .annotation = SETTINGS_STRONGER,
                            .overlay = OVERLAY_NONE,
                            .platform = PLATFORM_AUTO,
-                           .handover = MOAT_HANDOVER_AUTO};
+                           .handover = MOAT_HANDOVER_AUTO,
+                           .vm_files = VM_FILES_VIRTIOFSD};
 }
 
 int settings_parse(const char *path, const char *text, size_t len, struct settings *out,

@@ -39,7 +39,8 @@ struct settings {
     enum platform_choice platform;
     uint32_t handover;   /* MOAT_HANDOVER_* */
     char vm_images[256]; /* folder of root images that annotations may name by absolute path; "" */
-    char path[256];      /* where they come from; "" when there is no file */
+    enum vm_files vm_files;
+    char path[256]; /* where they come from; "" when there is no file */
 };
 
 /* Who asks for an isolation; NULL: nobody. */

@@ -11,6 +11,7 @@
 #include <grp.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -131,6 +132,15 @@ int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, struct err 
     e = e != 0 ? e : place_detached(root, kernel, &HYPERVISOR_KERNEL[1], data, err);
     e = e != 0 ? e : place_detached(root, initramfs, &HYPERVISOR_INITRAMFS[1], data, err);
     return e != 0 ? e : enter_root(root, err);
+}
+
+void jail_keep_only(const int *keep, size_t count) {
+    (void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* valid flags */
+    for (size_t i = 0; i < count; i++) {
+        if (keep[i] >= 0) {
+            (void)fcntl(keep[i], F_SETFD, 0); /* open */
+        }
+    }
 }
 
 /* `caps`: capability numbers below 32 that stay, as a mask. */

@@ -17,6 +17,9 @@ uid_t jail_user(void);
 must_check int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, struct err *err);
 /* Likewise: an empty one. */
 must_check int jail_empty_root(struct err *err);
+/* Only 0, 1, 2 and these (-1: none) stay open in the program to be executed; they keep their
+ * numbers. */
+void jail_keep_only(const int *keep, size_t count);
 /* Gives up every privilege and becomes `user`. */
 must_check int jail_drop(uid_t user, struct err *err);
 /* Gives up every privilege but mounting, and all system calls but those of the keeper (keeper.h).

@@ -15,6 +15,7 @@
 #include "host/strlist.h"
 #include "vm/bridge.h"
 #include "vm/disk.h"
+#include "vm/files.h"
 #include "vm/hypervisor.h"
 #include "vm/image.h"
 #include "vm/jail.h"
@@ -39,8 +40,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define FILE_SERVER    "/usr/lib/qemu/virtiofsd"
-#define SHARE_PLACE    "/mnt"
 #define DEFAULT_MEMORY (1024u * MIB)
 #define MEASURE_NS     4000000ll
 #define KEEPER_WAIT_S  30
@@ -52,6 +51,7 @@ struct machine {
     struct hypervisor_config config;
     struct share share;
     struct disk disk;
+    struct files files;
     int kernel, initramfs;
     int image_lock; /* stays open in the monitor, which lives as long as the machine */
     int control[2]; /* ours, the bridge's */
@@ -105,45 +105,14 @@ static int set_stdio(const struct machine *m, struct err *err) {
     return 0;
 }
 
-/* Only 0, 1, 2 and these stay open in the program; they keep their numbers. */
-static void keep_only(const int *keep, size_t count) {
-    (void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* valid flags */
-    for (size_t i = 0; i < count; i++) {
-        if (keep[i] >= 0) {
-            (void)fcntl(keep[i], F_SETFD, 0); /* open */
-        }
-    }
-}
-
-static noreturn_fn void run_file_server(const struct machine *m, int listener) {
-    char fd_text[24];
+static noreturn_fn void run_file_server(const struct machine *m) {
     struct err err = {0};
-    (void)snprintf(fd_text, sizeof(fd_text), "--fd=%d", listener); /* fits */
-    const char *const args[] = {FILE_SERVER,
-                                fd_text,
-                                "-o",
-                                "source=" SHARE_PLACE,
-                                "-o",
-                                "sandbox=namespace",
-                                "-o",
-                                "announce_submounts",
-                                "-o",
-                                "xattr",
-                                "-o",
-                                "modcaps=-mknod",
-                                "-o",
-                                "cache=auto",
-                                "--thread-pool-size=0",
-                                NULL};
     int e = set_stdio(m, &err);
     if (e == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
         e = err_sys(&err, -errno, "cannot bind the file server to its parent");
     }
     if (e == 0) {
-        keep_only(&listener, 1);
-        (void)execv(FILE_SERVER, (char *const *)(uintptr_t)args);
-        (void)err_sys(&err, -errno,
-                      "cannot run " FILE_SERVER " (Debian's package qemu-system-common)");
+        files_exec(&m->files, &m->share, m->admin[1], &err);
     }
     report(m->status, &err);
 }
@@ -193,7 +162,7 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
         static char *const environment[] = {NULL};
         int keep[4 + MOAT_NET_LINKS_MAX] = {c->agent_fd, c->files_fd, c->console_fd, c->disk_fd};
         memcpy(&keep[4], c->nic_fds, c->nic_count * sizeof(keep[0]));
-        keep_only(keep, 4 + c->nic_count);
+        jail_keep_only(keep, 4 + c->nic_count);
         (void)execve(m->hypervisor->program, args.items, environment);
         (void)err_sys(&err, -errno, "cannot run %s (Debian's package qemu-system-x86)",
                       m->hypervisor->program);
@@ -201,49 +170,29 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     report(m->status, &err);
 }
 
-/* A listening socket without a name in any file system, and a connection to it. */
-static int socket_pair(int *out_listener, int *out_connected, struct err *err) {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    socklen_t len = sizeof(addr.sun_family); /* unix(7): the kernel chooses an abstract name */
-    *out_listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    *out_connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (*out_listener < 0 || *out_connected < 0 ||
-        bind(*out_listener, (struct sockaddr *)&addr, len) != 0 || listen(*out_listener, 1) != 0) {
-        return err_sys(err, -errno, "cannot make the file server's socket");
-    }
-    len = sizeof(addr);
-    if (getsockname(*out_listener, (struct sockaddr *)&addr, &len) != 0 ||
-        connect(*out_connected, (struct sockaddr *)&addr, len) != 0) {
-        return err_sys(err, -errno, "cannot connect to the file server's socket");
-    }
-    return 0;
-}
-
 static pid_t g_keeper; /* of the machine whose bridge this process is */
 
 static int start_children(struct machine *m, struct err *err) {
-    const bool pod = m->admin[1] >= 0;
-    const bool files = pod || m->share.count > 0;
-    int listener = -1;
+    const bool keeper = files_need_keeper(&m->files, m->admin[1] >= 0);
+    const bool files = m->admin[1] >= 0 || m->share.count > 0;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
         return err_sys(err, -errno, "cannot detach mount propagation");
     }
-    int e = files ? share_attach(&m->share, SHARE_PLACE, err) : 0;
-    e = e != 0 || !pod ? e : keeper_prepare(SHARE_PLACE, err);
-    e = e != 0 || !files ? e : socket_pair(&listener, &m->config.files_fd, err);
-    for (int child = pod ? 0 : files ? 1 : 2; child < 3 && e == 0; child++) {
+    int e = files ? files_prepare(&m->files, &m->share, &m->config.files_fd, err) : 0;
+    e = e != 0 || !keeper ? e : keeper_prepare(FILES_PLACE, err);
+    for (int child = keeper ? 0 : files ? 1 : 2; child < 3 && e == 0; child++) {
         pid_t pid = fork();
         if (pid == 0 && child == 0) {
-            keeper_main(m->admin[1], SHARE_PLACE, m->status);
+            keeper_main(m->admin[1], FILES_PLACE, m->status);
         } else if (pid == 0 && child == 1) {
-            run_file_server(m, listener);
+            run_file_server(m);
         } else if (pid == 0) {
             run_hypervisor(m);
         }
         g_keeper = child == 0 ? pid : g_keeper;
         e = pid > 0 ? 0 : err_sys(err, -errno, "cannot fork the processes of the machine");
     }
-    cleanup_fd_fn(&listener);
+    cleanup_fd_fn(&m->files.socket);
     return e;
 }
 
@@ -360,6 +309,7 @@ static int open_all(struct machine *m, struct err *err) {
     int e = image_open(&m->kernel, &m->initramfs, &m->image_lock, err);
     e = e != 0 ? e : choose_size(m, err);
     e = e != 0 ? e : disk_open(m->c, &m->disk, err);
+    e = e != 0 ? e : files_open(m->c, &m->files, err);
     e = e != 0 ? e : share_open(m->c, &m->share, err);
     if (m->options->pod) {
         m->share.count = MAX(m->share.count, 1u); /* a folder in place of a disk's */
@@ -425,6 +375,7 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                         .options = options,
                         .hypervisor = &g_hypervisor_qemu,
                         .config = {.agent_fd = -1, .files_fd = -1, .console_fd = -1},
+                        .files = {.program = -1, .socket = -1},
                         .kernel = -1,
                         .initramfs = -1,
                         .image_lock = -1,
@@ -438,7 +389,7 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                             .gofer_pid = -1,
                             .control_fd = -1,
                             .admin_fd = -1,
-                            .admin_answers = true,
+                            .admin_answers = m.files.kind == VM_FILES_VIRTIOFSD,
                             .network_fd = -1};
     m.started = clock_now_ns(CLOCK_MONOTONIC);
     rate_begin(&m);
@@ -457,7 +408,7 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
     }
     int *fds[] = {&m.kernel,   &m.initramfs, &m.control[0], &m.control[1],
                   &m.agent[0], &m.agent[1],  &m.network[0], &m.network[1],
-                  &m.admin[0], &m.admin[1],  &m.disk.fd};
+                  &m.admin[0], &m.admin[1],  &m.disk.fd,    &m.files.program};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_fd_fn(fds[i]);
     }

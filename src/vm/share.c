@@ -37,6 +37,7 @@ static int open_one(struct share *s, const char *path, bool recursive, bool read
         return e;
     }
     s->folder[s->count] = S_ISDIR(st.st_mode);
+    s->read_only[s->count] = read_only;
     s->trees[s->count++] = steal_fd(&tree);
     return 0;
 }

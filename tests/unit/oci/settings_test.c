@@ -26,7 +26,7 @@ static void test_bad_files(void) {
         {"isolation=sentry\nisolation=sentry\n", "moat.conf:2: isolation: is set twice"},
         {"Isolation = sentry",
          "moat.conf:1: unknown key: 'Isolation' is not known; it can be isolation, allow, lock, "
-         "annotation, overlay, platform, handover, vm.images"},
+         "annotation, overlay, platform, handover, vm.images, vm.files"},
         {"vm.images = images", "moat.conf:1: vm.images: must be the absolute path of a folder"},
         {"lock = yes", "moat.conf:1: lock: 'yes' is not known; it can be false, true"},
         {"allow = sentry, foo",
@@ -62,6 +62,7 @@ static void test_good_files(void) {
     CHECK(parse("allow = vm,sentry", &s, &err) == 0 && s.isolation == ISOLATION_VM);
     CHECK(s.allowed == (1u << ISOLATION_VM | 1u << ISOLATION_SENTRY));
     CHECK(parse("lock = true", &s, &err) == 0 && s.allowed == 1u << ISOLATION_SENTRY);
+    CHECK(parse("vm.files = gofer", &s, &err) == 0 && s.vm_files == VM_FILES_GOFER);
     CHECK(settings_parse("moat.conf", "a\0b", 3, &s, &err) == -EINVAL);
 }
 
