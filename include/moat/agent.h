@@ -13,11 +13,12 @@
 
 #include "moat/control.h"
 
-#define MOAT_AGENT_VERSION    2u
+#define MOAT_AGENT_VERSION    3u
 #define MOAT_AGENT_PORT       "moat.agent" /* name of the virtio-serial port */
 #define MOAT_AGENT_VSOCK_PORT 1024u
 #define MOAT_AGENT_TAG        "moat" /* virtio-fs: folder N is export N, 0 the root */
 #define MOAT_AGENT_EXPORTS    64u
+#define MOAT_AGENT_EXPORT_DIR "/exports" /* where the agent mounts that */
 
 #define MOAT_AGENT_STREAMS   768u /* stream 3 n + k: descriptor k of process n */
 #define MOAT_AGENT_WINDOW    (256u * 1024u)
@@ -27,8 +28,9 @@
 enum moat_agent_kind {
     MOAT_AGENT_WELCOME = 1, /* to the agent, first: struct moat_agent_welcome; later: the clock */
     MOAT_AGENT_HELLO = 2,   /* from the agent: struct moat_agent_hello */
-    MOAT_AGENT_RECORD = 3,  /* a record of moat/control.h; `stream` of CREATE and EXEC: the first of
-                               the process's three */
+    MOAT_AGENT_RECORD = 3,  /* a record of moat/control.h, but for CREATE and EXEC, which are
+                               struct moat_agent_create; `stream` of those: the first of the
+                               process's three */
     MOAT_AGENT_DATA = 4,    /* 1 ... MOAT_AGENT_DATA_MAX bytes of the stream */
     MOAT_AGENT_END = 5,     /* the stream has ended (sender), or nobody reads it (receiver) */
     MOAT_AGENT_CREDIT = 6,  /* uint32_t: so many bytes more */
@@ -43,6 +45,16 @@ struct moat_agent_frame {
 /* The container's root is a disk, MOAT_AGENT_DISK, mounted where export 0 would be. */
 enum { MOAT_AGENT_DISK_NONE = 0, MOAT_AGENT_DISK_EROFS = 1, MOAT_AGENT_DISK_EXT4 = 2 };
 #define MOAT_AGENT_DISK "/dev/vda"
+
+/* CREATE and EXEC as the agent gets them: behind it the container, or the process, as
+ * src/oci/carry.h writes it.  Files are those of the exports: the container's root is /exports/N.
+ */
+struct moat_agent_create {
+    struct moat_ctl_ref ref;
+    char share[128];      /* id of another container of this machine, or empty */
+    uint32_t share_flags; /* MOAT_SHARE_* */
+    uint32_t flags;       /* MOAT_PROC_TERMINAL */
+};
 
 struct moat_agent_welcome {
     uint32_t version;
@@ -60,6 +72,7 @@ struct moat_agent_hello {
 };
 
 _Static_assert(sizeof(struct moat_agent_frame) == 8, "frames are packed by hand");
+_Static_assert(sizeof(struct moat_agent_create) == sizeof(struct moat_ctl_ref) + 136, "");
 _Static_assert(sizeof(struct moat_agent_welcome) == 24, "");
 _Static_assert(sizeof(struct moat_agent_hello) == 24, "");
 

@@ -3,13 +3,14 @@
  * The agent: PID 1 of a virtual machine.  It mounts what a machine needs, runs containers as the
  * host asks (moat/agent.h), reaps, and powers the machine off when the host is gone.
  *
- * Trust: the host is obeyed, its records are checked all the same (sentry/kernel/control_msg.h).
- * Containers are hostile: the agent takes nothing from them but their output, and enters none of
- * their namespaces itself, only processes that become theirs do.
+ * Trust: the host is obeyed, its records are checked all the same (sentry/kernel/control_msg.h,
+ * oci/carry.h).  Containers are hostile: the agent takes nothing from them but their output, and
+ * enters none of their namespaces itself, only processes that become theirs do (starter.h).
  */
 #ifndef MOAT_AGENT_AGENT_H
 #define MOAT_AGENT_AGENT_H
 
+#include "agent/box.h"
 #include "host/err.h"
 #include "host/mux.h"
 #include "sentry/kernel/control_msg.h"
@@ -17,7 +18,7 @@
 #include <sys/types.h>
 
 #define AGENT_PROCESSES (MOAT_AGENT_STREAMS / 3u)
-#define AGENT_EXPORTS   "/exports"
+#define AGENT_EXPORTS   MOAT_AGENT_EXPORT_DIR
 #define AGENT_CGROUPS   "/sys/fs/cgroup"
 
 /* A process made by CREATE or EXEC. */
@@ -25,15 +26,13 @@ struct process {
     bool used, is_init, started, terminal;
     pid_t pid;
     int pidfd, master;    /* of its terminal, or -1 */
-    int link;             /* to the process until it executes its program, or -1 */
+    int link;             /* to its starter until that has ended, or -1 */
     uint32_t stream;      /* the first of its three */
     uint32_t request;     /* id of the request that waits for the link, 0: none */
     uint32_t early_start; /* id of a START that came while CREATE was under way */
     uint32_t destroy;     /* id of a DESTROY that waits for the end */
-    uint64_t pids_limit;
     char container[128], exec_id[128];
-    char cgroup[192]; /* folder of its container's */
-    void *record;     /* init: CREATE, for its seccomp program; owned */
+    struct box *box; /* init: its container; owned */
 };
 
 struct agent {
@@ -74,20 +73,5 @@ void process_link(struct agent *a, struct process *p);
 /* Reaps all that have ended and reports them. */
 void process_reap(struct agent *a);
 void process_forget(struct agent *a, struct process *p);
-
-/* runner.c: what the new process does to itself. */
-struct runner {
-    const struct ctl_create *c;
-    const struct ctl_create *container; /* EXEC: the record of the container, else c */
-    bool is_exec;
-    int link;     /* SOCK_SEQPACKET to the agent */
-    int stdio[3]; /* of the process; with a terminal unused */
-};
-/* What goes over the link: first `ready` (code 0, with the master of a terminal), then after a byte
- * of the agent the end of the connection or a failure. */
-noreturn_fn void runner_main(const struct runner *r);
-
-/* rootfs.c: in the new mount namespace: makes the container's root and enters it. */
-must_check int rootfs_enter(const struct ctl_create *c, struct err *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "agent/agent.h"
 
 #include "host/cleanup.h"
+#include "native/protect.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -119,6 +120,15 @@ static void leave_initramfs(void) {
     }
 }
 
+/* So that no container can write to the agent's program by way of a starter's /proc/PID/exe. */
+static void lock_initramfs(int root) {
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (mount_setattr(root, "", AT_EMPTY_PATH, &attr, sizeof(attr)) != 0) {
+        boot_off("cannot make the initramfs read-only");
+    }
+    protect_binary_not_needed();
+}
+
 void boot_machine(void) {
     static const struct {
         const char *source, *target, *type;
@@ -129,8 +139,8 @@ void boot_machine(void) {
         {"proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
         {"sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
         {"cgroup2", AGENT_CGROUPS, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
-        {"run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=700"},
     };
+    cleanup_fd int initramfs = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     cleanup_fd int modules = open(MODULES, O_PATH | O_DIRECTORY | O_CLOEXEC);
     load_modules(modules, false);
     leave_initramfs();
@@ -142,6 +152,9 @@ void boot_machine(void) {
         }
     }
     load_modules(modules, true);
+    lock_initramfs(initramfs);
+    (void)mkdir("/run", 0700); /* of our own root, which is empty */
+    (void)mkdir("/tmp", 0700);
     loopback_up();
     write_file(AGENT_CGROUPS "/cgroup.subtree_control", "+cpu +memory +pids +io +cpuset");
 }

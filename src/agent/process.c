@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The processes that the host asked for, from their making to their end: see agent.h. */
 #include "agent/agent.h"
+#include "agent/starter.h"
 
 #include "host/cleanup.h"
 #include "host/msg.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-#define NAMESPACES (CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
 struct process *process_find(struct agent *a, const char *container, const char *exec_id) {
     for (uint32_t i = 0; i < AGENT_PROCESSES; i++) {
@@ -33,9 +28,8 @@ void process_forget(struct agent *a, struct process *p) {
     cleanup_fd_fn(&p->pidfd);
     cleanup_fd_fn(&p->master);
     cleanup_fd_fn(&p->link);
-    free(p->record);
-    if (p->is_init && p->cgroup[0] != '\0') {
-        (void)rmdir(p->cgroup); /* what a container left in it stays with the machine */
+    if (p->box != NULL) {
+        box_free(p->box);
     }
     *p = (struct process){.pidfd = -1, .master = -1, .link = -1};
 }
@@ -52,15 +46,16 @@ static struct process *process_new(struct agent *a) {
 
 /* ---- making one ---- */
 
-/* Everything that a start needs until the process is on its way. */
+/* Everything that a start needs until the starter is on its way. */
 struct launch {
-    struct ctl_create c, container;
-    struct process *p, *init; /* init: EXEC, of the container */
-    struct process *host; /* CREATE: the one whose namespaces `shared` are the container's too */
-    uint64_t shared;
-    int link[2]; /* ours, theirs */
+    const struct moat_agent_create *fixed;
+    const void *bytes; /* the container, or the process */
+    size_t size;
+    struct process *p;
+    struct box *box;                  /* new, or of the container whose process it becomes */
+    struct container_process process; /* EXEC */
+    int link[2];                      /* ours, theirs */
     int pipes[3][2];
-    int cgroup;
 };
 
 static void launch_close(struct launch *l) {
@@ -70,109 +65,19 @@ static void launch_close(struct launch *l) {
             cleanup_fd_fn(&l->pipes[k][i]);
         }
     }
-    cleanup_fd_fn(&l->cgroup);
+    container_process_free(&l->process);
 }
 
 static int open_streams(struct launch *l, struct err *err) {
-    const struct moat_ctl_create *f = l->c.fixed;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, l->link) != 0) {
         return err_sys(err, -errno, "cannot make a socket pair in the guest");
     }
-    for (int k = 0; k < 3 && (f->flags & MOAT_PROC_TERMINAL) == 0; k++) {
+    for (int k = 0; k < 3 && !l->p->terminal; k++) {
         if (pipe2(l->pipes[k], O_CLOEXEC) != 0) {
             return err_sys(err, -errno, "cannot make a pipe in the guest");
         }
-        /* So that the program can open /dev/stdout, whoever it runs as. */
-        (void)fchown(l->pipes[k][k == 0 ? 0 : 1], f->uid, f->gid);
     }
     return 0;
-}
-
-/* The container's group, made for its first process. */
-static int open_group(struct launch *l, struct err *err) {
-    struct process *p = l->p;
-    if (p->is_init) {
-        (void)snprintf(p->cgroup, sizeof(p->cgroup), AGENT_CGROUPS "/%s", p->container); /* fits */
-        if (mkdir(p->cgroup, 0755) != 0 && errno != EEXIST) {
-            return err_sys(err, -errno, "cannot make a control group in the guest");
-        }
-    } else {
-        (void)snprintf(p->cgroup, sizeof(p->cgroup), "%s", l->init->cgroup); /* fits */
-    }
-    l->cgroup = open(p->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (l->cgroup < 0) {
-        return err_sys(err, -errno, "cannot open the control group %s", p->cgroup);
-    }
-    if (p->is_init && l->c.fixed->limits.pids != 0) {
-        cleanup_fd int limit = openat(l->cgroup, "pids.max", O_WRONLY | O_CLOEXEC);
-        if (limit < 0 || dprintf(limit, "%llu", (unsigned long long)l->c.fixed->limits.pids) < 0) {
-            return err_sys(err, -errno, "cannot limit the container's processes");
-        }
-    }
-    return 0;
-}
-
-static noreturn_fn void child(const struct launch *l) {
-    struct runner r = {.c = &l->c,
-                       .container = l->p->is_init ? &l->c : &l->container,
-                       .is_exec = !l->p->is_init,
-                       .link = l->link[1],
-                       .stdio = {l->pipes[0][0], l->pipes[1][1], l->pipes[2][1]}};
-    runner_main(&r);
-}
-
-static pid_t clone_into(const struct launch *l, uint64_t flags) {
-    struct clone_args args = {.flags = flags | CLONE_INTO_CGROUP,
-                              .exit_signal = (flags & CLONE_PARENT) == 0 ? SIGCHLD : 0,
-                              .cgroup = (uint64_t)l->cgroup};
-    return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-}
-
-static int clone_new(struct launch *l, struct err *err) {
-    pid_t pid = clone_into(l, NAMESPACES);
-    if (pid == 0) {
-        child(l);
-    }
-    l->p->pid = pid;
-    return pid > 0 ? 0 : err_sys(err, -errno, "cannot make the container's namespaces");
-}
-
-/* A helper enters the container's namespaces and makes our child in them: nothing of the agent
- * itself is ever inside. */
-static noreturn_fn void helper_main(const struct launch *l, int report) {
-    pid_t pid = -1;
-    const struct process *host = l->init != NULL ? l->init : l->host;
-    uint64_t enter = l->init != NULL ? NAMESPACES : l->shared;
-    if (setns(host->pidfd, (int)enter) == 0) {
-        pid = clone_into(l, CLONE_PARENT | (NAMESPACES & ~enter));
-        if (pid == 0) {
-            child(l);
-        }
-    }
-    int value = pid > 0 ? pid : -errno;
-    (void)!write(report, &value, sizeof(value)); /* the agent takes the end of the pipe for -EIO */
-    _exit(0);
-}
-
-static int clone_in_namespaces(struct launch *l, struct err *err) {
-    int report[2], value = -EIO;
-    if (pipe2(report, O_CLOEXEC) != 0) {
-        return err_sys(err, -errno, "cannot make a pipe in the guest");
-    }
-    pid_t helper = fork();
-    if (helper == 0) {
-        helper_main(l, report[1]);
-    }
-    (void)close(report[1]); /* the helper's */
-    if (helper > 0 && read(report[0], &value, sizeof(value)) != sizeof(value)) {
-        value = -EIO;
-    }
-    (void)close(report[0]); /* only read */
-    if (helper > 0) {
-        (void)waitpid(helper, NULL, 0); /* it has written its last word */
-    }
-    l->p->pid = value > 0 ? value : 0;
-    return value > 0 ? 0 : err_sys(err, value, "cannot enter the container's namespaces");
 }
 
 static int hand_streams(struct agent *a, struct launch *l, uint32_t stream, struct err *err) {
@@ -183,7 +88,41 @@ static int hand_streams(struct agent *a, struct launch *l, uint32_t stream, stru
     return e == 0 ? 0 : err_sys(err, e, "cannot connect the streams of the process");
 }
 
-static int launch_run(struct agent *a, struct launch *l, uint32_t stream, struct err *err) {
+static int fork_starter(struct launch *l, struct err *err) {
+    const struct starter_job job = {.box = l->box,
+                                    .process = l->p->is_init ? NULL : &l->process,
+                                    .link = l->link[1],
+                                    .stdio = {l->pipes[0][0], l->pipes[1][1], l->pipes[2][1]}};
+    pid_t pid = fork();
+    if (pid == 0) {
+        starter_main(&job);
+    }
+    return pid > 0 ? 0 : err_sys(err, -errno, "cannot fork in the guest");
+}
+
+/* The box of an EXEC is the container's, of a CREATE a new one. */
+static int find_box(struct agent *a, struct launch *l, struct err *err) {
+    struct process *other = process_find(a, l->fixed->share, "");
+    int e = 0;
+    if (!l->p->is_init) {
+        e = carry_process_read(l->bytes, l->size, &l->process);
+        box_drop_labels(&l->process);
+        return e == 0 ? 0 : err_set(err, e, "a process that makes no sense");
+    }
+    l->box = box_make(l->p->container, l->bytes, l->size, err);
+    if (l->box == NULL) {
+        return err->code;
+    }
+    l->p->box = l->box;
+    if (l->fixed->share_flags != 0) {
+        e = other != NULL && other->box != NULL
+                ? box_join(l->box, other->box, l->fixed->share_flags, err)
+                : err_set(err, -ESRCH, "the container to share with is not there");
+    }
+    return e;
+}
+
+static int launch_run(struct agent *a, struct launch *l, struct err *err) {
     static bool files;
     int e = 0;
     if (!files && a->export_count > 0) {
@@ -194,102 +133,67 @@ static int launch_run(struct agent *a, struct launch *l, uint32_t stream, struct
         e = disk_mount(a->disk, err);
         a->disk = e == 0 ? MOAT_AGENT_DISK_NONE : a->disk;
     }
+    e = e != 0 ? e : find_box(a, l, err);
     e = e != 0 ? e : open_streams(l, err);
-    e = e != 0 ? e : open_group(l, err);
-    bool joins = l->init != NULL || l->shared != 0;
-    e = e != 0 ? e : joins ? clone_in_namespaces(l, err) : clone_new(l, err);
-    if (e != 0) {
-        return e;
-    }
-    l->p->pidfd = (int)syscall(SYS_pidfd_open, l->p->pid, 0);
-    if (l->p->pidfd < 0) {
-        e = err_sys(err, -errno, "cannot hold on to the process");
-    }
-    e = e != 0 ? e : hand_streams(a, l, stream, err);
-    l->p->link = steal_fd(&l->link[0]);
-    if (e != 0) {
-        (void)kill(l->p->pid, SIGKILL); /* reaped, and reported to nobody */
+    e = e != 0 ? e : fork_starter(l, err);
+    e = e != 0 ? e : hand_streams(a, l, l->p->stream, err);
+    if (e == 0) {
+        l->p->link = steal_fd(&l->link[0]);
     }
     return e;
 }
 
-static int copy_ids(struct launch *l, struct err *err) {
-    const char *container = ctl_string(&l->c, l->c.fixed->container);
-    const char *exec_id = ctl_string(&l->c, l->c.fixed->exec_id);
-    struct process *p = l->p;
-    if (strlen(container) >= sizeof(p->container) || strlen(exec_id) >= sizeof(p->exec_id) ||
-        container[0] == '\0' || container[0] == '.' || strchr(container, '/') != NULL) {
-        return err_set(err, -EINVAL, "the container's id cannot be used");
-    }
-    memcpy(p->container, container, strlen(container) + 1);
-    memcpy(p->exec_id, exec_id, strlen(exec_id) + 1);
-    return 0;
-}
-
-static uint64_t shared_namespaces(uint32_t share_flags) {
-    return ((share_flags & MOAT_SHARE_PID) != 0 ? (uint64_t)CLONE_NEWPID : 0) |
-           ((share_flags & MOAT_SHARE_IPC) != 0 ? (uint64_t)CLONE_NEWIPC : 0) |
-           ((share_flags & MOAT_SHARE_UTS) != 0 ? (uint64_t)CLONE_NEWUTS : 0);
-}
-
 /* Who is there already, and for an EXEC whose process it becomes. */
 static int check_place(struct agent *a, struct launch *l, struct err *err) {
-    const struct moat_ctl_create *f = l->c.fixed;
-    const char *container = ctl_string(&l->c, f->container);
-    const char *exec_id = ctl_string(&l->c, f->exec_id);
-    bool is_exec = f->h.type == MOAT_CTL_EXEC;
-    if (process_find(a, container, exec_id) != NULL) {
-        return err_set(err, -EEXIST, "the container is there already");
-    }
-    l->init = is_exec ? process_find(a, container, "") : NULL;
-    if (is_exec && (l->init == NULL || l->init->pid <= 0 || !l->init->started)) {
-        return err_set(err, -ESRCH, "container not running");
-    }
-    l->shared = is_exec ? 0 : shared_namespaces(f->share_flags);
-    l->host = l->shared != 0 ? process_find(a, ctl_string(&l->c, f->share), "") : NULL;
-    if (l->shared != 0 && (l->host == NULL || l->host->pid <= 0)) {
-        return err_set(err, -ESRCH, "the container whose namespaces it shares is not running");
-    }
-    if (is_exec != (exec_id[0] != '\0')) {
+    const struct moat_ctl_ref *ref = &l->fixed->ref;
+    bool is_exec = ref->h.type == MOAT_CTL_EXEC;
+    if (is_exec != (ref->exec_id[0] != '\0')) {
         return err_set(err, -EINVAL, "a request without the id that it needs");
     }
+    if (process_find(a, ref->container, ref->exec_id) != NULL) {
+        return err_set(err, -EEXIST, "the container is there already");
+    }
+    const struct process *init = is_exec ? process_find(a, ref->container, "") : NULL;
+    if (is_exec && (init == NULL || init->pid <= 0 || !init->started)) {
+        return err_set(err, -ESRCH, "container not running");
+    }
     l->p = process_new(a);
-    return l->p != NULL ? 0 : err_set(err, -EAGAIN, "more than %u processes", AGENT_PROCESSES);
+    if (l->p == NULL) {
+        return err_set(err, -EAGAIN, "more than %u processes", AGENT_PROCESSES);
+    }
+    l->p->is_init = !is_exec;
+    l->box = is_exec ? init->box : NULL;
+    memcpy(l->p->container, ref->container, sizeof(ref->container));
+    memcpy(l->p->exec_id, ref->exec_id, sizeof(ref->exec_id));
+    return 0;
 }
 
 int process_create(struct agent *a, const void *record, size_t size, uint32_t stream,
                    struct err *err) {
-    struct launch l = {.link = {-1, -1}, .pipes = {{-1, -1}, {-1, -1}, {-1, -1}}, .cgroup = -1};
-    cleanup_free void *copy = malloc(size);
-    if (copy == NULL) {
-        return err_sys(err, -ENOMEM, "cannot take the request");
-    }
-    memcpy(copy, record, size);
-    if (ctl_create_parse(copy, size, &l.c) != 0 || stream % 3 != 0 ||
-        stream >= MOAT_AGENT_STREAMS) {
+    struct moat_agent_create fixed;
+    struct launch l = {.fixed = &fixed, .link = {-1, -1}, .pipes = {{-1, -1}, {-1, -1}, {-1, -1}}};
+    if (size < sizeof(fixed) || stream % 3 != 0 || stream >= MOAT_AGENT_STREAMS) {
         return err_set(err, -EINVAL, "a request that makes no sense");
     }
+    memcpy(&fixed, record, sizeof(fixed));
+    if (ctl_ref_check(&fixed.ref, size, size) != 0 ||
+        memchr(fixed.share, '\0', sizeof(fixed.share)) == NULL) {
+        return err_set(err, -EINVAL, "a request whose ids make no sense");
+    }
+    l.bytes = (const char *)record + sizeof(fixed);
+    l.size = size - sizeof(fixed);
     int e = check_place(a, &l, err);
     if (e != 0) {
         return e;
     }
-    l.p->is_init = l.init == NULL;
     l.p->stream = stream;
-    l.p->terminal = (l.c.fixed->flags & MOAT_PROC_TERMINAL) != 0;
-    l.p->request = l.c.fixed->h.id;
-    l.p->pids_limit = l.c.fixed->limits.pids;
-    e = copy_ids(&l, err);
-    if (e == 0 && l.init != NULL) {
-        struct moat_ctl_header h;
-        memcpy(&h, l.init->record, sizeof(h));
-        e = ctl_create_parse(l.init->record, h.size, &l.container);
-    }
-    e = e != 0 ? e : launch_run(a, &l, stream, err);
+    l.p->terminal = (fixed.flags & MOAT_PROC_TERMINAL) != 0;
+    l.p->request = fixed.ref.h.id;
+    e = launch_run(a, &l, err);
     launch_close(&l);
     if (e != 0) {
+        l.p->request = 0; /* the caller answers */
         process_forget(a, l.p);
-    } else if (l.p->is_init) {
-        l.p->record = steal_ptr(&copy);
     }
     return e;
 }
@@ -337,42 +241,49 @@ static int take_terminal(struct agent *a, struct process *p, int master) {
     return e != 0 ? e : f;
 }
 
-static void link_ready(struct agent *a, struct process *p, int *fds, size_t fd_count) {
+/* Nothing of it is left: who waits for it is told. */
+static void give_up(struct agent *a, struct process *p, int error, const char *message) {
+    answer(a, p, error, message);
+    process_forget(a, p);
+}
+
+/* The process is there.  It stays a child of the starter until that ends. */
+static void take_process(struct agent *a, struct process *p, pid_t pid, int *fds, size_t count) {
     int e = 0;
+    p->pid = pid;
+    p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (p->is_init) {
+        box_note_process(p->box, pid);
+    }
     if (p->terminal) {
-        e = fd_count == 1 ? take_terminal(a, p, steal_fd(&fds[0])) : -EPROTO;
+        e = count == 1 ? take_terminal(a, p, steal_fd(&fds[0])) : -EPROTO;
     }
+    p->started = !p->is_init;
     if (e != 0) {
-        (void)kill(p->pid, SIGKILL); /* it waits for us */
-        answer(a, p, e, "cannot connect the terminal");
-    } else if (p->is_init) {
-        answer(a, p, 0, "");
-    } else { /* an exec runs at once; it is answered when it does */
-        uint32_t id = p->request;
-        p->request = 0;
-        e = process_start(a, p, id);
-        if (e != 0) {
-            answer(a, p, e, "the process died while it was set up");
-        }
+        (void)kill(pid, SIGKILL);
     }
+    answer(a, p, e, e == 0 ? "" : "cannot connect the terminal");
 }
 
 void process_link(struct agent *a, struct process *p) {
-    struct err said = {0};
+    struct starter_report said;
     int fds[MSG_FDS_MAX];
     size_t fd_count = 0;
     ssize_t n = msg_recv(p->link, &said, sizeof(said), fds, &fd_count, true);
     if (n == -EAGAIN) {
         return;
     }
-    if (n == (ssize_t)sizeof(said) && said.code == 0) {
-        link_ready(a, p, fds, fd_count);
-    } else if (n == (ssize_t)sizeof(said)) {
-        said.msg[sizeof(said.msg) - 1] = '\0';
-        answer(a, p, said.code, said.msg);
-        p->started = p->started && p->is_init; /* an exec that never ran has no exit to report */
+    said.err.msg[sizeof(said.err.msg) - 1] = '\0';
+    if (n == (ssize_t)sizeof(said) && said.err.code == 0 && p->pid == 0 && said.pid > 0) {
+        take_process(a, p, said.pid, fds, fd_count);
+    } else if (n == (ssize_t)sizeof(said) && p->pid == 0) {
+        give_up(a, p, said.err.code < 0 ? said.err.code : -EIO, said.err.msg);
+    } else if (n == (ssize_t)sizeof(said)) { /* it was to start, and will end */
+        answer(a, p, said.err.code < 0 ? said.err.code : -EIO, said.err.msg);
+    } else if (p->pid == 0) {
+        give_up(a, p, -EIO, "the process died while it was set up");
     } else {
-        answer(a, p, p->started ? 0 : -EIO, p->started ? "" : "the process died while set up");
+        answer(a, p, p->started ? 0 : -EIO, p->started ? "" : "the process died before its start");
         cleanup_fd_fn(&p->link);
         p->link = -1;
     }
@@ -410,6 +321,9 @@ static void ended(struct agent *a, struct process *p, int status) {
         report_exit(a, p, status);
     }
     p->pid = 0;
+    if (p->box != NULL) {
+        p->box->pid = 0;
+    }
     if (p->destroy != 0) {
         agent_reply(a, p->destroy, 0, "", 0, NULL, 0);
     }
@@ -418,23 +332,35 @@ static void ended(struct agent *a, struct process *p, int status) {
     }
 }
 
+static struct process *find_pid(struct agent *a, pid_t pid) {
+    for (uint32_t i = 0; i < AGENT_PROCESSES; i++) {
+        if (a->processes[i].used && a->processes[i].pid == pid) {
+            return &a->processes[i];
+        }
+    }
+    return NULL;
+}
+
+/* All that starters have said so far. */
+static void read_links(struct agent *a) {
+    for (uint32_t i = 0; i < AGENT_PROCESSES; i++) {
+        struct process *p = &a->processes[i];
+        struct pollfd link = {.events = POLLIN};
+        while (p->used && p->link >= 0 && (link.fd = p->link, poll(&link, 1, 0) == 1)) {
+            process_link(a, p);
+        }
+    }
+}
+
 void process_reap(struct agent *a) {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
-        for (uint32_t i = 0; i < AGENT_PROCESSES; i++) {
-            struct process *p = &a->processes[i];
-            if (p->used && p->pid == pid) {
-                while (p->link >= 0) {
-                    struct pollfd link = {.fd = p->link, .events = POLLIN};
-                    if (poll(&link, 1, 0) != 1) {
-                        break; /* a child of it holds the other end */
-                    }
-                    process_link(a, p); /* its last words, and their end */
-                }
-                ended(a, p, status);
-                break;
-            }
+        /* A process is ours once its starter has ended, and that has told its number before. */
+        read_links(a);
+        struct process *p = find_pid(a, pid);
+        if (p != NULL) {
+            ended(a, p, status);
         }
     }
 }

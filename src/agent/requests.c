@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -41,49 +42,28 @@ static void reply_error(struct agent *a, uint32_t id, int error) {
     agent_reply(a, id, error, error == -ESRCH ? "container not running" : "", 0, NULL, 0);
 }
 
-/* ---- control groups of containers ---- */
-
-static int group_write(const struct process *p, const char *file, const char *text) {
-    char path[300];
-    (void)snprintf(path, sizeof(path), "%s/%s", p->cgroup, file); /* fits */
-    cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
-    return fd >= 0 && write(fd, text, strlen(text)) >= 0 ? 0 : -errno;
+/* The container, when its first process lives. */
+static struct box *live_box(struct agent *a, const struct moat_ctl_ref *ref) {
+    const struct process *p = process_find(a, ref->container, "");
+    return p != NULL && p->pid > 0 ? p->box : NULL;
 }
 
-static uint64_t group_number(const struct process *p, const char *file, const char *key) {
-    char path[300], text[1024];
-    unsigned long long value = 0;
-    (void)snprintf(path, sizeof(path), "%s/%s", p->cgroup, file); /* fits */
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+static uint64_t group_number(const struct box *b, const char *file, const char *key) {
+    char text[1024];
+    struct err ignored = {0};
+    cleanup_fd int dir = cgroup_open(&b->cgroup, &ignored);
+    cleanup_fd int fd = dir >= 0 ? openat(dir, file, O_RDONLY | O_CLOEXEC) : -1;
     ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
     text[n > 0 ? n : 0] = '\0';
     const char *at = key != NULL ? strstr(text, key) : text;
-    if (at != NULL) {
-        (void)sscanf(at + (key != NULL ? strlen(key) : 0), "%llu", &value); /* else 0 */
-    }
-    return value;
-}
-
-static size_t group_pids(const struct process *p, pid_t *pids, size_t max) {
-    char path[300];
-    size_t count = 0;
-    int pid;
-    (void)snprintf(path, sizeof(path), "%s/cgroup.procs", p->cgroup); /* fits */
-    FILE *f = fopen(path, "re");
-    while (f != NULL && count < max && fscanf(f, "%d", &pid) == 1) {
-        pids[count++] = pid;
-    }
-    if (f != NULL) {
-        (void)fclose(f); /* only read */
-    }
-    return count;
+    return at != NULL ? strtoull(at + (key != NULL ? strlen(key) : 0), NULL, 10) : 0; /* "max": 0 */
 }
 
 /* ---- requests about a process ---- */
 
 static int do_signal(struct agent *a, const void *payload, size_t size) {
     struct moat_ctl_signal msg;
-    pid_t pids[PS_MAX];
+    struct err ignored = {0}; /* the code tells enough */
     memcpy(&msg, payload, sizeof(msg));
     const struct process *p = process_find(a, msg.ref.container, msg.ref.exec_id);
     if (p == NULL || p->pid <= 0) {
@@ -95,14 +75,8 @@ static int do_signal(struct agent *a, const void *payload, size_t size) {
     if (msg.all == 0) {
         return syscall(SYS_pidfd_send_signal, p->pidfd, (int)msg.signo, NULL, 0) == 0 ? 0 : -errno;
     }
-    if (msg.signo == SIGKILL) {
-        return group_write(p, "cgroup.kill", "1");
-    }
-    size_t count = group_pids(p, pids, PS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        (void)kill(pids[i], (int)msg.signo); /* it may be gone by now */
-    }
-    return 0;
+    const struct box *b = live_box(a, &msg.ref);
+    return b == NULL ? -ESRCH : cgroup_signal(&b->cgroup, (int)msg.signo, &ignored);
 }
 
 static int do_winsize(struct agent *a, const void *payload, size_t size) {
@@ -116,27 +90,33 @@ static int do_winsize(struct agent *a, const void *payload, size_t size) {
     return ioctl(p->master, TIOCSWINSZ, &ws) == 0 ? 0 : -errno;
 }
 
+static struct cgroup_i64 limit_of(const struct moat_ctl_limits *l, uint32_t flag, uint64_t value) {
+    return (struct cgroup_i64){.set = (l->set & flag) != 0,
+                               .value = value != 0 ? (int64_t)value : -1};
+}
+
 static int do_update(struct agent *a, const void *payload, size_t size) {
     struct moat_ctl_update msg;
-    char text[32] = "max";
+    struct err ignored = {0};
+    struct cgroup_resources r = {.device_count = 0};
     memcpy(&msg, payload, sizeof(msg));
-    struct process *p = process_find(a, msg.ref.container, "");
-    if (p == NULL) {
+    const struct moat_ctl_limits *l = &msg.limits;
+    const struct box *b = live_box(a, &msg.ref);
+    if (b == NULL) {
         return -ESRCH;
     }
-    if ((msg.limits.set & MOAT_LIMIT_PIDS) == 0) {
-        return 0; /* the others are the virtual machine's */
-    }
-    p->pids_limit = msg.limits.pids;
-    if (msg.limits.pids != 0) {
-        (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)msg.limits.pids); /* fits */
-    }
-    return group_write(p, "pids.max", text);
+    r.pids = limit_of(l, MOAT_LIMIT_PIDS, l->pids);
+    r.memory.limit = limit_of(l, MOAT_LIMIT_MEMORY, l->memory);
+    r.cpu.quota = limit_of(l, MOAT_LIMIT_CPU, l->cpu_quota_us);
+    r.cpu.period.set = r.cpu.quota.set && l->cpu_period_us != 0;
+    r.cpu.period.value = l->cpu_period_us;
+    return cgroup_update(&b->cgroup, &r, &ignored);
 }
 
 static int do_freeze(struct agent *a, const struct moat_ctl_ref *ref, bool freeze) {
-    const struct process *p = process_find(a, ref->container, "");
-    return p == NULL ? -ESRCH : group_write(p, "cgroup.freeze", freeze ? "1" : "0");
+    struct err ignored = {0};
+    const struct box *b = live_box(a, ref);
+    return b == NULL ? -ESRCH : cgroup_freeze(&b->cgroup, freeze, &ignored);
 }
 
 static bool read_text(pid_t pid, const char *file, char *text, size_t size) {
@@ -158,14 +138,20 @@ static int inner_number(const char *status, const char *key) {
     while (end != NULL && end > line && end[-1] != '\t' && end[-1] != ' ') {
         end--;
     }
-    int value = 0;
-    return end != NULL && sscanf(end, "%d", &value) == 1 ? value : 0;
+    return end != NULL ? atoi(end) : 0;
+}
+
+/* proc(5), /proc/PID/stat: a field behind the name, which may hold anything. */
+static unsigned long long stat_field(const char *stat, int number) {
+    const char *at = strrchr(stat, ')');
+    for (int field = 2; at != NULL && field < number; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
 }
 
 static bool ps_entry(pid_t pid, struct moat_ctl_ps_entry *e) {
     char status[4096], stat[1024];
-    unsigned long long user = 0, kernel = 0;
-    int ppid = 0;
     char parent[4096];
     memset(e, 0, sizeof(*e));
     if (!read_text(pid, "status", status, sizeof(status)) ||
@@ -175,17 +161,14 @@ static bool ps_entry(pid_t pid, struct moat_ctl_ps_entry *e) {
     e->pid = inner_number(status, "\nNSpid:");
     const char *uid = strstr(status, "\nUid:");
     if (uid != NULL) {
-        (void)sscanf(uid + 5, "%u", &e->uid); /* else 0 */
+        e->uid = (uint32_t)strtoul(uid + 5, NULL, 10);
     }
-    const char *rest = strrchr(stat, ')');
-    if (rest != NULL) {
-        (void)sscanf(rest, ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &ppid, &user,
-                     &kernel); /* else 0 */
-    }
+    int ppid = (int)stat_field(stat, 4);
     if (e->pid != 1 && ppid > 1 && read_text(ppid, "status", parent, sizeof(parent))) {
         e->ppid = inner_number(parent, "\nNSpid:");
     }
-    e->cpu_ns = (user + kernel) * (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+    e->cpu_ns = (stat_field(stat, 14) + stat_field(stat, 15)) *
+                (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
     (void)read_text(pid, "comm", e->comm, sizeof(e->comm)); /* else empty */
     e->comm[strcspn(e->comm, "\n")] = '\0';
     (void)read_text(pid, "cmdline", e->cmdline, sizeof(e->cmdline)); /* else empty */
@@ -194,14 +177,15 @@ static bool ps_entry(pid_t pid, struct moat_ctl_ps_entry *e) {
 
 static int do_ps(struct agent *a, const struct moat_ctl_ref *ref) {
     static struct moat_ctl_ps_entry entries[PS_MAX];
-    pid_t pids[PS_MAX];
-    size_t found = 0;
-    const struct process *p = process_find(a, ref->container, "");
-    if (p == NULL) {
-        return -ESRCH;
+    cleanup_free pid_t *pids = NULL;
+    size_t count = 0, found = 0;
+    struct err ignored = {0};
+    const struct box *b = live_box(a, ref);
+    int e = b == NULL ? -ESRCH : cgroup_pids(&b->cgroup, &pids, &count, &ignored);
+    if (e != 0) {
+        return e;
     }
-    size_t count = group_pids(p, pids, PS_MAX);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && found < PS_MAX; i++) {
         found += ps_entry(pids[i], &entries[found]);
     }
     agent_reply(a, ref->h.id, 0, "", 0, entries, found * sizeof(entries[0]));
@@ -209,17 +193,20 @@ static int do_ps(struct agent *a, const struct moat_ctl_ref *ref) {
 }
 
 static int do_stats(struct agent *a, const struct moat_ctl_ref *ref) {
-    pid_t pids[PS_MAX];
-    const struct process *p = process_find(a, ref->container, "");
-    if (p == NULL) {
-        return -ESRCH;
+    cleanup_free pid_t *pids = NULL;
+    size_t count = 0;
+    struct err ignored = {0};
+    const struct box *b = live_box(a, ref);
+    int e = b == NULL ? -ESRCH : cgroup_pids(&b->cgroup, &pids, &count, &ignored);
+    if (e != 0) {
+        return e;
     }
     const struct moat_ctl_stats s = {
-        .memory_used = group_number(p, "memory.current", NULL),
-        .cpu_ns = group_number(p, "cpu.stat", "usage_usec ") * NSEC_PER_USEC,
-        .process_count = (uint32_t)group_pids(p, pids, PS_MAX),
-        .thread_count = (uint32_t)group_number(p, "pids.current", NULL),
-        .pids_limit = p->pids_limit};
+        .memory_used = group_number(b, "memory.current", NULL),
+        .cpu_ns = group_number(b, "cpu.stat", "usage_usec ") * NSEC_PER_USEC,
+        .process_count = (uint32_t)count,
+        .thread_count = (uint32_t)group_number(b, "pids.current", NULL),
+        .pids_limit = group_number(b, "pids.max", NULL)};
     agent_reply(a, ref->h.id, 0, "", 0, &s, sizeof(s));
     return 1;
 }
@@ -248,7 +235,8 @@ static int do_destroy(struct agent *a, const struct moat_ctl_ref *ref) {
         return do_delete(a, ref);
     }
     p->destroy = ref->h.id;
-    int e = group_write(p, "cgroup.kill", "1");
+    struct err ignored = {0};
+    int e = cgroup_signal(&p->box->cgroup, SIGKILL, &ignored);
     return e != 0 ? e : 1; /* the reply comes with the end */
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LL(x)         ((long long)(x))
@@ -92,7 +93,12 @@ static int cpu_max(const struct cg_apply *a, struct err *err) {
     char now[64] = "", old_quota[24] = "max";
     unsigned long long period = CPU_PERIOD_US;
     (void)cg_read(a->dir.fd, "cpu.max", now, sizeof(now)); /* then the defaults count */
-    (void)sscanf(now, "%23s %llu", old_quota, &period);
+    size_t len = strcspn(now, " ");
+    if (len < sizeof(old_quota) && now[len] == ' ') {
+        memcpy(old_quota, now, len);
+        old_quota[len] = '\0';
+        period = strtoull(now + len, NULL, 10);
+    }
     if (asked_u64(&a->r->cpu.period)) {
         period = a->r->cpu.period.value;
     }

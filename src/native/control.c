@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 
 /* proc(5), /proc/PID/stat, field 22; the name in field 2 may hold anything. */
-static int start_time(const struct procfs *proc, pid_t pid, uint64_t *out) {
+int native_start_time(const struct procfs *proc, pid_t pid, uint64_t *out) {
     char path[32], text[1024];
     (void)snprintf(path, sizeof(path), "%d/stat", (int)pid); /* fits */
     int n = procfs_read(proc, path, text, sizeof(text));
@@ -37,7 +37,7 @@ int native_pidfd(const struct isolation_target *target, struct err *err) {
     int e = fd >= 0 ? procfs_open(&proc, err) : -ESRCH;
     if (e == 0) {
         /* The number was looked at while the descriptor held its process. */
-        e = start_time(&proc, target->pid, &now);
+        e = native_start_time(&proc, target->pid, &now);
         procfs_close(&proc);
     }
     if (e == 0 && target->pid_start != 0 && now != target->pid_start) {

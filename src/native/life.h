@@ -50,6 +50,8 @@ int native_destroy(const struct isolation_target *target, struct err *err);
 int native_run(const struct container *c, const struct isolation_run *run, int *out_wait_status,
                struct err *err);
 
+/* When a process began, as in target->pid_start; -ESRCH when it is gone. */
+must_check int native_start_time(const struct procfs *proc, pid_t pid, uint64_t *out);
 /* A pidfd of the container's process, -ESRCH when it is gone or another has its number. */
 must_check int native_pidfd(const struct isolation_target *target, struct err *err);
 

@@ -81,7 +81,8 @@ int setup_root_overlay(struct setup *s, const struct setup_op *op, struct err *e
                    "lowerdir=/proc/self/fd/%d,upperdir=" SCRATCH "/upper,workdir=" SCRATCH
                    "/work%s",
                    lower, s->user_namespace ? ",userxattr" : ""); /* fits */
-    if (lower < 0 || mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=700") != 0 ||
+    const char *size = s->how->whole_memory ? "mode=700,size=100%" : "mode=700";
+    if (lower < 0 || mount("tmpfs", SCRATCH, "tmpfs", 0, size) != 0 ||
         mkdir(SCRATCH "/upper", 0755) != 0 || mkdir(SCRATCH "/work", 0700) != 0 ||
         mkdir(SCRATCH "/root", 0700) != 0 ||
         mount("overlay", SCRATCH "/root", "overlay", 0, options) != 0) {

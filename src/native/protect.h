@@ -21,4 +21,7 @@
  */
 must_check int protect_binary(struct err *err);
 
+/* The binary cannot be written by other means: protect_binary() has nothing to do. */
+void protect_binary_not_needed(void);
+
 #endif

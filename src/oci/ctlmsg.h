@@ -18,7 +18,12 @@ struct ctlmsg_create {
     const struct seccomp_program *seccomp; /* CREATE only; NULL: none */
     const char *share;                     /* id of a container to share with, or NULL */
     uint32_t share_flags;                  /* MOAT_SHARE_* */
+    const char *state_json;                /* for hooks that run inside, or NULL */
+    bool no_new_keyring;
 };
+/* Writes a CREATE or EXEC record: as a Sentry takes it, or an agent. */
+typedef int ctlmsg_record_fn(const struct ctlmsg_create *in, void **out_buf, size_t *out_len,
+                             struct err *err);
 must_check int ctlmsg_create(const struct ctlmsg_create *in, void **out_buf, size_t *out_len,
                              struct err *err);
 /* The limits that a container sees of these. */

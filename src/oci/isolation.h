@@ -30,6 +30,7 @@ struct isolation_setup {
     int console_socket;     /* connected; gets a terminal's master (SCM_RIGHTS), or -1 */
     uint32_t preserve_fds;  /* descriptors 3 ... 3+n-1 go to the process */
     bool debug, log_json, no_pivot, no_new_keyring;
+    bool whole_memory; /* a memory overlay may grow to all there is */
     /*
      * create only: the namespaces of `pid` exist, its root is not pivoted yet, and nothing of the
      * container has run.  The runtime's hooks run in here; a failure ends the create.

@@ -24,6 +24,7 @@
 struct exec_monitor {
     const struct container *c;
     const struct container_process *process;
+    const struct sandbox_kind *kind;
     char exec_id[64];
     struct follow follow;
     struct background link;
@@ -42,7 +43,9 @@ static int begin(struct exec_monitor *m, int state_dir, uint32_t preserve,
     if (f->signals < 0) {
         return f->sock < 0 ? f->sock : f->signals;
     }
-    int e = ctlmsg_build_create(m->c, m->process, m->exec_id, 1, &record, &len, err);
+    const struct ctlmsg_create in = {
+        .c = m->c, .p = m->process, .exec_id = m->exec_id, .request_id = 1};
+    int e = m->kind->record(&in, &record, &len, err);
     return e != 0 ? e
                   : client_request(f->sock, record, len, fds, 3 + preserve, &reply, sizeof(reply),
                                    event, err);
@@ -84,7 +87,13 @@ static noreturn_fn void monitor_main(struct exec_monitor *m, const struct isolat
 
 int sentry_exec(const struct isolation_target *target, struct container_process *process,
                 const struct isolation_setup *setup, pid_t *out_pid, struct err *err) {
-    struct exec_monitor m = {.c = target->c, .process = process};
+    return sandbox_exec(target, process, setup, &g_sandbox_sentry, out_pid, err);
+}
+
+int sandbox_exec(const struct isolation_target *target, struct container_process *process,
+                 const struct isolation_setup *setup, const struct sandbox_kind *kind,
+                 pid_t *out_pid, struct err *err) {
+    struct exec_monitor m = {.c = target->c, .process = process, .kind = kind};
     const int keep[] = {target->state_dir, setup->log_fd, setup->console_socket};
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */

@@ -17,12 +17,16 @@ enum { ID_CREATE = 1, ID_START };
 
 static int send_create(struct monitor *m, const struct container *c, const struct foreground *run,
                        struct err *err) {
-    const struct ctlmsg_create in = {.c = c, .p = &c->process, .request_id = ID_CREATE};
+    const struct ctlmsg_create in = {.c = c,
+                                     .p = &c->process,
+                                     .request_id = ID_CREATE,
+                                     .state_json = run->state_json,
+                                     .no_new_keyring = run->no_new_keyring};
     cleanup_free void *create = NULL;
     int fds[MSG_FDS_MAX];
     size_t len = 0;
     uint32_t fd_count = 3 + MIN(run->preserve_fds, (uint32_t)MSG_FDS_MAX - 3);
-    int e = create_record(&in, &create, &len, err);
+    int e = run->kind->record(&in, &create, &len, err);
     for (uint32_t i = 0; i < fd_count; i++) {
         fds[i] = i < 3 ? run->stdio[i] : (int)i;
     }
@@ -37,8 +41,9 @@ int create_record(const struct ctlmsg_create *in, void **out, size_t *out_len, s
     struct ctlmsg_create with = *in;
     s.architectures = own;
     s.architecture_count = ARRAY_COUNT(own);
-    int e = s.set ? seccomp_compile(&s, &program, err) : 0;
-    if (e == 0 && s.set) {
+    bool filter = s.set && in->exec_id == NULL;
+    int e = filter ? seccomp_compile(&s, &program, err) : 0;
+    if (e == 0 && filter) {
         with.seccomp = &program;
     }
     e = e != 0 ? e : ctlmsg_create(&with, out, out_len, err);
@@ -140,8 +145,11 @@ int foreground_run(const struct container *c, const struct foreground *run, int 
     return e;
 }
 
-const struct sandbox_kind g_sandbox_sentry = {
-    .isolation = "sentry", .noun = "the Sentry", .start = sandbox_start, .has_stubs = true};
+const struct sandbox_kind g_sandbox_sentry = {.isolation = "sentry",
+                                              .noun = "the Sentry",
+                                              .start = sandbox_start,
+                                              .record = create_record,
+                                              .has_stubs = true};
 
 static int sentry_run(const struct container *c, const struct isolation_run *run,
                       int *out_wait_status, struct err *err) {

@@ -10,6 +10,8 @@
 
 struct foreground {
     const struct sandbox_kind *kind; /* what holds the container */
+    const char *state_json;          /* for hooks that run inside, or NULL */
+    bool no_new_keyring;
     const int *stdio; /* three descriptors; with a terminal the first is one, and raw meanwhile */
     int log_fd;       /* -1: no log of the sandbox */
     bool debug, log_json;
@@ -28,7 +30,8 @@ struct foreground {
     void *arg;
 };
 
-/* A CREATE record with the container's seccomp profile compiled; *out is the caller's to free. */
+/* A record for a Sentry, CREATE with the container's seccomp profile compiled; *out is the caller's
+ * to free. */
 must_check int create_record(const struct ctlmsg_create *in, void **out, size_t *out_len,
                              struct err *err);
 /* 0 with *out_wait_status, or -errno with *err and nothing left behind. */

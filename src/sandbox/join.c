@@ -86,12 +86,14 @@ static int create(const struct join *j, int sock, uint32_t first_export,
                                      .request_id = ID_CREATE,
                                      .first_export = first_export,
                                      .share = j->host_id,
-                                     .share_flags = share_flags(j->c)};
+                                     .share_flags = share_flags(j->c),
+                                     .state_json = j->state_json,
+                                     .no_new_keyring = j->no_new_keyring};
     uint32_t preserve = MIN(j->preserve_fds, (uint32_t)MSG_FDS_MAX - 3);
     struct moat_ctl_reply reply;
     cleanup_free void *record = NULL;
     size_t len = 0;
-    int e = create_record(&in, &record, &len, err);
+    int e = j->kind->record(&in, &record, &len, err);
     return e != 0 ? e
                   : client_request(sock, record, len, fds, 3 + preserve, &reply, sizeof(reply),
                                    event, err);

@@ -12,6 +12,8 @@ struct join {
     int host_dir;        /* state folder of the container whose Sentry it is */
     const char *host_id; /* its id */
     uint32_t preserve_fds;
+    const char *state_json; /* for hooks that run inside */
+    bool no_new_keyring;
     /* As in struct foreground. */
     int (*on_sandbox)(void *arg, struct err *err);
     int (*on_created)(void *arg, struct err *err);

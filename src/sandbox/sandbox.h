@@ -8,6 +8,7 @@
 
 #include "host/err.h"
 #include "oci/container.h"
+#include "oci/ctlmsg.h"
 
 #include <sys/types.h>
 
@@ -61,8 +62,9 @@ struct sandbox_kind {
     /* sandbox_start, or the same for what it is. */
     int (*start)(const struct container *c, const struct sandbox_options *options,
                  struct sandbox *out_sandbox, struct err *err);
-    bool has_stubs;  /* programs run in processes of the host (victim.h) */
-    bool root_alone; /* a root is shown without what is mounted below it */
+    ctlmsg_record_fn *record; /* of CREATE and EXEC */
+    bool has_stubs;           /* programs run in processes of the host (victim.h) */
+    bool root_alone;          /* a root is shown without what is mounted below it */
 };
 
 extern const struct sandbox_kind g_sandbox_sentry;

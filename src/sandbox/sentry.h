@@ -22,6 +22,9 @@ must_check int sentry_create(const struct isolation_target *target,
 must_check int sandbox_create(const struct isolation_target *target,
                               const struct isolation_setup *setup, const struct sandbox_kind *kind,
                               pid_t *out_pid, struct err *err);
+must_check int sandbox_exec(const struct isolation_target *target,
+                            struct container_process *process, const struct isolation_setup *setup,
+                            const struct sandbox_kind *kind, pid_t *out_pid, struct err *err);
 must_check int sentry_exec(const struct isolation_target *target, struct container_process *process,
                            const struct isolation_setup *setup, pid_t *out_pid, struct err *err);
 must_check int sentry_start(const struct isolation_target *target, struct err *err);

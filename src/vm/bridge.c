@@ -112,17 +112,6 @@ static struct slot *new_slot(struct bridge *b, uint32_t *out_index) {
     return NULL;
 }
 
-/* The string as a C string of at most 127 bytes; the monitor's record, which is checked by the
- * agent again. */
-static void copy_string(const char *record, size_t size, struct moat_ctl_str s, char out[128]) {
-    struct moat_ctl_create fixed;
-    memcpy(&fixed, record, sizeof(fixed));
-    size_t at = (size_t)fixed.strings_off + s.off;
-    size_t len = at < size && s.len < 128 && s.len <= size - at ? s.len : 0;
-    memcpy(out, record + (len != 0 ? at : 0), len);
-    out[len] = '\0';
-}
-
 static int open_streams(struct bridge *b, struct slot *s, uint32_t first, int *fds, bool terminal) {
     if (!terminal) {
         int e = mux_open(&b->mux, first, steal_fd(&fds[0]), false);
@@ -135,21 +124,23 @@ static int open_streams(struct bridge *b, struct slot *s, uint32_t first, int *f
 
 static void take_create(struct bridge *b, const char *record, size_t size, int *fds,
                         size_t fd_count) {
-    struct moat_ctl_create fixed;
+    struct moat_agent_create fixed;
     uint32_t index = 0;
     memcpy(&fixed, record, sizeof(fixed));
     struct slot *s = fd_count >= 3 ? new_slot(b, &index) : NULL;
     if (s == NULL) {
-        answer_failure(b, fixed.h.id, -EAGAIN, "too many processes in the virtual machine");
+        answer_failure(b, fixed.ref.h.id, -EAGAIN, "too many processes in the virtual machine");
         return;
     }
-    s->request = fixed.h.id;
-    copy_string(record, size, fixed.container, s->container);
-    copy_string(record, size, fixed.exec_id, s->exec_id);
+    s->request = fixed.ref.h.id;
+    fixed.ref.container[sizeof(fixed.ref.container) - 1] = '\0';
+    fixed.ref.exec_id[sizeof(fixed.ref.exec_id) - 1] = '\0';
+    memcpy(s->container, fixed.ref.container, sizeof(s->container));
+    memcpy(s->exec_id, fixed.ref.exec_id, sizeof(s->exec_id));
     int e = open_streams(b, s, 3 * index, fds, (fixed.flags & MOAT_PROC_TERMINAL) != 0);
     e = e != 0 ? e : mux_send(&b->mux, MOAT_AGENT_RECORD, (uint16_t)(3 * index), record, size);
     b->failed = b->failed || e != 0;
-    note_request(b, fixed.h.id, true);
+    note_request(b, fixed.ref.h.id, true);
 }
 
 static void take_record(struct bridge *b) {
@@ -166,7 +157,7 @@ static void take_record(struct bridge *b) {
     } else {
         memcpy(&h, record, sizeof(h));
         bool creates = h.type == MOAT_CTL_CREATE || h.type == MOAT_CTL_EXEC;
-        if (creates && (size_t)n >= sizeof(struct moat_ctl_create)) {
+        if (creates && (size_t)n >= sizeof(struct moat_agent_create)) {
             take_create(b, record, (size_t)n, fds, fd_count);
         } else if (!creates) {
             note_request(b, h.id, true);

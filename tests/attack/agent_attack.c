@@ -88,17 +88,14 @@ static void take_frame(const struct play *p, uint32_t kind, void *out, size_t si
 /* CREATE of container "c", request 7, with pipes. */
 static void send_create(struct play *p) {
     struct {
-        struct moat_ctl_create create;
-        char strings[8];
+        struct moat_agent_create create;
+        char process[8];
     } record = {0};
     int in[2], out[2], err[2];
     CHECK(pipe(in) == 0 && pipe(out) == 0 && pipe(err) == 0);
-    record.create.h = (struct moat_ctl_header){MOAT_CTL_MAGIC, MOAT_CTL_VERSION, MOAT_CTL_CREATE,
-                                               sizeof(record), 7};
-    record.create.strings_off = sizeof(record.create);
-    record.create.container = (struct moat_ctl_str){0, 1};
-    record.create.exec_id = (struct moat_ctl_str){1, 0};
-    memcpy(record.strings, "c", 2);
+    record.create.ref.h = (struct moat_ctl_header){MOAT_CTL_MAGIC, MOAT_CTL_VERSION,
+                                                   MOAT_CTL_CREATE, sizeof(record), 7};
+    memcpy(record.create.ref.container, "c", 2);
     const int fds[3] = {in[0], out[1], err[1]};
     CHECK(msg_send(p->monitor, &record, sizeof(record), fds, 3, false) == 0);
     (void)close(in[0]); /* the bridge's, as the next two */
@@ -117,7 +114,7 @@ static void hello(const struct play *p) {
 static void begin(struct play *p) {
     int control[2], agent[2];
     struct moat_agent_welcome w;
-    struct moat_ctl_create create;
+    struct moat_agent_create create;
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, agent) == 0);
     p->bridge = fork();
@@ -135,7 +132,7 @@ static void begin(struct play *p) {
     CHECK(w.version == MOAT_AGENT_VERSION && w.export_count == 1);
     send_create(p);
     take_frame(p, MOAT_AGENT_RECORD, &create, sizeof(create));
-    CHECK(create.h.id == 7);
+    CHECK(create.ref.h.id == 7);
 }
 
 /* The next record for the monitor; its type, 0 at the end. */

@@ -62,13 +62,38 @@ class Life(BundleTest):
         self.assertIn("not running", r.stderr)
         self.moat("delete", name)
 
-    def test_what_it_cannot_do_is_refused(self):
-        def hook(config):
-            config["hooks"] = {"startContainer": [{"path": "/bin/true"}]}
-        self.config("true", change=hook)
-        r = self.create(self.name(), ok=False)
-        self.assertNotEqual(r.returncode, 0)
-        self.assertIn("startContainer", self.output())
+    def fields(self, config):
+        """What the guest's kernel has of a config.json, in one machine."""
+        linux = config["linux"]
+        config["hooks"] = {"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "cat >/run/hook-state; id -u >>/run/hook-state"]}]}
+        config["mounts"].append({"destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["nodev", "mode=755"]})
+        config["process"].update(
+            user={"uid": 1000, "gid": 1000, "additionalGids": [27]}, oomScoreAdj=77, noNewPrivileges=True,
+            capabilities={k: ["CAP_KILL"] for k in ("bounding", "effective", "permitted", "inheritable", "ambient")},
+            rlimits=[{"type": "RLIMIT_NOFILE", "hard": 333, "soft": 222}],
+            scheduler={"policy": "SCHED_BATCH", "nice": 3}, execCPUAffinity={"initial": "0", "final": "0"})
+        linux["namespaces"] += [{"type": "user"}, {"type": "time"}]
+        linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": 0, "size": 1}, {"containerID": 1, "hostID": 5001, "size": 2000}]
+        linux["timeOffsets"] = {"boottime": {"secs": 1000000}}
+        linux["resources"] = {"memory": {"limit": 200 << 20}, "cpu": {"shares": 512}, "pids": {"limit": 50}}
+        linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+                            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}
+
+    def test_fields(self):
+        name = self.name()
+        script = ("cat /run/hook-state; id; grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:|Groups|Cpus_allowed_list' /proc/self/status; "
+                  "cat /proc/self/oom_score_adj /proc/self/uid_map; ulimit -Sn; ulimit -Hn; cut -c1-5 /proc/uptime; "
+                  "cd /sys/fs/cgroup; cat memory.max cpu.weight pids.max; cut -d' ' -f41,19 /proc/self/stat; "
+                  "mkdir /run/x")
+        self.config("sh", "-c", script, change=self.fields)
+        r = self.run_it(name, ok=False, timeout=vm.TIMEOUT)
+        state, end = json.JSONDecoder().raw_decode(r.stdout)
+        self.assertEqual((state["id"], state["status"], state["pid"]), (name, "created", 1))
+        self.assertEqual([" ".join(line.split()) for line in r.stdout[end:].splitlines()],
+                         ["0", "uid=1000(user) gid=1000(user) groups=1000(user),27(sudo)", "Groups: 27", "CapEff: 0000000000000020",
+                          "CapBnd: 0000000000000020", "NoNewPrivs: 1", "Seccomp: 2", "Cpus_allowed_list: 0", "77", "0 0 1", "1 5001 2000",
+                          "222", "333", "10000", str(200 << 20), "59", "50", "3 3"])
+        self.assertIn("Operation not supported", r.stderr)  # mkdir, by seccomp
 
 
 if __name__ == "__main__":
