@@ -201,9 +201,13 @@ static void resume_full(struct platform_thread *t, enum resume_mode mode) {
     }
 }
 
-static void resume_plain(struct platform_thread *t, enum resume_mode mode) {
+static void plain_begin(struct platform_thread *t) {
     t->post_done = t->post_done || t->post_call; /* asleep since it posted */
     t->post_call = false;
+}
+
+static void resume_plain(struct platform_thread *t, enum resume_mode mode) {
+    plain_begin(t);
     if (mode == RESUME_ORDERS) { /* needs a full context: platform.h */
         t->ready.u.orders.error = -EINVAL;
         thread_post(t, TRAP_ORDERS_DONE);
@@ -251,6 +255,32 @@ void thread_resume(struct platform_thread *t, enum resume_mode mode) {
     default:
         break;
     }
+}
+
+/* An answered stub mostly gets this CPU at once: whoever held the lock while it answers would hold
+ * it for as long as user code runs, and keep those waiting that look at posts. */
+void thread_resume_unlock(struct platform_thread *t, enum resume_mode mode) {
+    struct platform_space *s = t->space;
+    if (t->state != CTX_PLAIN || mode != RESUME_USER || s->queue.urgent != 0) {
+        thread_resume(t, mode);
+        plock_unlock(&s->lock);
+        return;
+    }
+    plain_begin(t);
+    thread_enter_user(t);
+    uint64_t id = t->notif_id;
+    int64_t result = t->result;
+    int32_t tid = t->tid;
+    int listener = t->vcpu->listener;
+    plock_unlock(&s->lock);
+    if (likely(notify_send(listener, id, result) == 0)) {
+        return;
+    }
+    plock_lock(&s->lock);
+    if (t->space == s && t->tid == tid && t->state == CTX_RUN) {
+        space_kill(s, "stub died");
+    }
+    plock_unlock(&s->lock);
 }
 
 /* ---- the door ---- */

@@ -331,6 +331,8 @@ bool thread_answer(struct platform_thread *t, uint64_t command);
 void thread_run(struct platform_thread *t);
 /* The kernel resumes it. */
 void thread_resume(struct platform_thread *t, enum resume_mode mode);
+/* The same, and unlocks the space. */
+void thread_resume_unlock(struct platform_thread *t, enum resume_mode mode);
 void thread_signal(const struct platform_thread *t);
 /* Into user code from now on: a kick that was asked for meanwhile is sent. */
 void thread_enter_user(struct platform_thread *t);

@@ -162,8 +162,7 @@ void platform_resume(uint32_t vcpu, const struct resume *resume) {
     if (t->state != CTX_POST) {
         vcpu_of(vcpu)->answered = true;
     }
-    thread_resume(t, resume->mode);
-    plock_unlock(&t->space->lock);
+    thread_resume_unlock(t, resume->mode);
 }
 
 void platform_wait(uint32_t vcpu, const struct resume *resume, uint64_t deadline_ns,
