@@ -7,9 +7,13 @@
  * Who looks.  A context that makes calls in quick succession asks for a vCPU that sleeps and has no
  * program of its own (post_ask); that one opens the context's post and looks at it until nothing
  * came for a while, until it has other things to do, or until it notices that its host CPU is
- * wanted by others (a look took long): then it closes the post, and the context has to wait, longer
- * each time, before it may ask again.  Where no post is open a rewritten site makes its call as
- * ever.
+ * wanted by others (they run while it yields): then it closes the post, and the context has to
+ * wait, longer each time, before it may ask again.  Where no post is open a rewritten site makes
+ * its call as ever.
+ *
+ * Hosts that are virtual machines lose their CPUs for moments, many times a second, and whoever
+ * looks cannot tell.  A post that nobody took in time is closed by the next call, so that only one
+ * call has to wait in vain, and opened again by whoever looks as soon as it runs.
  *
  * States.  A context whose call was taken is in CTX_POST; its host thread spins.  If it gives up,
  * or is told to (POST_WAIT), it sleeps in STUB_NR_WAIT, and is in CTX_PLAIN like any other.  A kick
@@ -27,8 +31,8 @@
 
 /* In TSC ticks; a few GHz are assumed, and nothing depends on the exact time. */
 #define TICKS_US    2500ull
-#define GAP_TICKS   (30 * TICKS_US)  /* a look that took longer: others want the CPU */
-#define IDLE_TICKS  (200 * TICKS_US) /* nothing posted for so long */
+#define GAP_TICKS   (30 * TICKS_US) /* a yield that took longer: others want the CPU */
+#define IDLE_CHECKS 10u             /* nothing posted for so many checks */
 #define CHECK_TICKS (20 * TICKS_US)
 #define CLOSE_TICKS (30 * TICKS_US) /* calls further apart are no burst */
 #define BURST       16u
@@ -39,12 +43,20 @@
  * have. */
 #define GOOD_SERVED 12u
 #define GOOD_TICKS  (5 * TICKS_US)
-#define MISSES_MAX  3u
+/* A post that nobody took costs about what one that was taken gains. */
+#define MISS_COST  2u
+#define MISSES_MAX 256u
 /* Calls that sleep gain nothing from a post: of more than one in eight there is no use. */
 #define SLEEP_COST 8u
 #define SLEEP_MAX  32u
 
+#define SPIN_TICKS     (5 * TICKS_US / 2)
+#define SPIN_TICKS_MIN 10u
+#define SPIN_SAMPLE    64
+
 #define CALL_MAX 512u
+
+static uint32_t g_spins;
 
 static uint64_t g_posts[CALL_MAX / 64]; /* bit: the call may be posted */
 
@@ -56,7 +68,22 @@ static const uint16_t g_sleepy[] = {
     SYS_sched_yield,  SYS_futex,
 };
 
+/* Spinning is given up after about what making the call by notification costs.  A pause takes from
+ * 10 to 150 cycles, by the processor's model. */
+static uint32_t measure_spins(void) {
+    uint64_t best = UINT64_MAX;
+    for (int round = 0; round < 4; round++) {
+        uint64_t start = cpu_ticks();
+        for (int i = 0; i < SPIN_SAMPLE; i++) {
+            __builtin_ia32_pause();
+        }
+        best = MIN(best, cpu_ticks() - start);
+    }
+    return (uint32_t)(SPIN_TICKS * SPIN_SAMPLE / MAX(best, (uint64_t)SPIN_SAMPLE * SPIN_TICKS_MIN));
+}
+
 void post_init(void) {
+    g_spins = measure_spins();
     for (size_t i = 0; i < g_notify_call_count; i++) {
         g_posts[g_notify_calls[i] / 64] |= 1ull << (g_notify_calls[i] % 64);
     }
@@ -108,10 +135,13 @@ static void turn_away(struct platform_thread *t, uint64_t now) {
     t->poll_after = now + t->poll_pause;
 }
 
-/* It posted, and nobody took the call: whoever should look is held up.  Not for long, mostly. */
+/* It posted, and nobody took the call: whoever should look is held up.  That may last, so nothing
+ * is posted until it looks again, and opens the post once more. */
 static void missed(struct platform_thread *t, uint64_t now) {
     atomic_store(&post_of(t)->state, (uint32_t)POST_IDLE);
-    if (++t->misses >= MISSES_MAX) {
+    atomic_store(&post_of(t)->open, 0u);
+    t->misses += MISS_COST;
+    if (t->misses >= MISSES_MAX) {
         turn_away(t, now);
     }
 }
@@ -146,9 +176,8 @@ void post_ask(struct platform_thread *t, uint64_t before) {
 /* ---- opening and closing ---- */
 
 /* Gets off the CPU of the context that is to be looked after. */
-static void move_away(struct vcpu *v) {
+static void move_away(struct vcpu *v, uint32_t cpu) {
     uint64_t mask[ARRAY_COUNT(g_systrap.affinity)], any = 0;
-    uint32_t cpu = v->ask_cpu;
     if (host_cpu() != cpu || cpu / 64 >= ARRAY_COUNT(mask)) {
         return;
     }
@@ -175,6 +204,7 @@ void post_open(struct vcpu *v) {
         t->taken = 0;
         v->polls[v->poll_count] = (struct post_watch){t, s, post_of(t), t->tid};
         atomic_store_relaxed(&v->poll_count, v->poll_count + 1);
+        atomic_store_relaxed(&post_of(t)->spins, g_spins);
         atomic_store(&post_of(t)->open, 1u);
     }
     plock_unlock(&s->lock);
@@ -182,7 +212,7 @@ void post_open(struct vcpu *v) {
         v->served = 0;
         v->opened = cpu_ticks();
         v->answered = false;
-        move_away(v);
+        move_away(v, v->ask_cpu);
     }
 }
 
@@ -190,11 +220,17 @@ static bool watch_valid(const struct vcpu *v, const struct post_watch *w) {
     return w->t->space == w->space && w->t->tid == w->tid && w->t->poller == v->id + 1;
 }
 
+static void forget(struct vcpu *v, uint32_t index) {
+    v->polls[index] = v->polls[v->poll_count - 1];
+    atomic_store_relaxed(&v->poll_count, v->poll_count - 1);
+}
+
 /* Stops looking: nothing comes, or the CPU is needed for other things. */
 static void close_all(struct vcpu *v) {
     uint64_t now = cpu_ticks();
-    bool good = v->served >= GOOD_SERVED &&
-                now - v->opened - MIN(now - v->opened, IDLE_TICKS) < v->served * GOOD_TICKS;
+    bool good =
+        v->served >= GOOD_SERVED &&
+        now - v->opened - MIN(now - v->opened, IDLE_CHECKS * CHECK_TICKS) < v->served * GOOD_TICKS;
     while (v->poll_count != 0) {
         const struct post_watch *w = &v->polls[v->poll_count - 1];
         plock_lock(&w->space->lock);
@@ -220,8 +256,7 @@ static bool take(struct vcpu *v, uint32_t index, struct trap *out) {
     plock_lock(&w.space->lock);
     if (!watch_valid(v, &w)) {
         plock_unlock(&w.space->lock);
-        v->polls[index] = v->polls[v->poll_count - 1];
-        atomic_store_relaxed(&v->poll_count, v->poll_count - 1);
+        forget(v, index);
         return false;
     }
     struct stub_post *p = post_of(t);
@@ -238,7 +273,7 @@ static bool take(struct vcpu *v, uint32_t index, struct trap *out) {
         t->post_call = true;
         t->post_done = false;
         t->post_later = false;
-        t->misses = 0;
+        t->misses -= t->misses != 0 ? 1 : 0;
         t->sleeps -= t->sleeps != 0 ? 1 : 0;
         t->post_seq = atomic_load_relaxed(&p->seq);
         t->call_nr = nr;
@@ -336,10 +371,32 @@ bool post_unwind(struct platform_thread *t) {
 
 /* ---- looking ---- */
 
+/* A post was missed: it opens again, if its context did not give up on us.  Both may have come to
+ * share a CPU. */
+static void reopen(struct vcpu *v, uint32_t index) {
+    struct post_watch w = v->polls[index];
+    plock_lock(&w.space->lock);
+    bool valid = watch_valid(v, &w);
+    if (valid) {
+        atomic_store(&w.post->open, 1u);
+    }
+    plock_unlock(&w.space->lock);
+    if (valid) {
+        move_away(v, atomic_load_relaxed(&w.post->cpu) & STUB_POST_CPU_MASK);
+    } else {
+        forget(v, index);
+    }
+}
+
 static bool look(struct vcpu *v, struct trap *out) {
     for (uint32_t i = 0; i < v->poll_count; i++) {
-        if (atomic_load(&v->polls[i].post->state) == POST_POSTED && take(v, i, out)) {
-            return true;
+        struct stub_post *p = v->polls[i].post;
+        if (atomic_load(&p->state) == POST_POSTED) {
+            if (take(v, i, out)) {
+                return true;
+            }
+        } else if (unlikely(atomic_load_relaxed(&p->open) == 0)) { /* a post was missed */
+            reopen(v, i);
         }
     }
     return false;
@@ -359,10 +416,17 @@ void post_quiet(struct vcpu *v) {
 static void drop_stale(struct vcpu *v) {
     for (uint32_t i = v->poll_count; i-- > 0;) {
         if (!watch_valid(v, &v->polls[i])) {
-            v->polls[i] = v->polls[v->poll_count - 1];
-            atomic_store_relaxed(&v->poll_count, v->poll_count - 1);
+            forget(v, i);
         }
     }
+}
+
+/* Whether others want this host CPU: they run while we yield.  Time that passes elsewhere tells
+ * nothing, a hypervisor takes it as it likes. */
+static bool cpu_wanted(void) {
+    uint64_t now = cpu_ticks();
+    (void)sys0(SYS_sched_yield);
+    return cpu_ticks() - now > GAP_TICKS;
 }
 
 static bool poll_posts(struct vcpu *v, bool once, struct trap *out) {
@@ -377,24 +441,24 @@ static bool poll_posts(struct vcpu *v, bool once, struct trap *out) {
         close_all(v);
         return false;
     }
-    uint64_t start = cpu_ticks(), last = start, check = start + CHECK_TICKS;
+    uint64_t check = cpu_ticks() + CHECK_TICKS;
+    uint32_t checks = 0;
     drop_stale(v);
     while (v->poll_count != 0 && atomic_load_relaxed(&v->attention) == 0) {
         if (look(v, out)) {
             return true;
         }
         __builtin_ia32_pause();
-        uint64_t now = cpu_ticks();
-        if (now - last > GAP_TICKS || now - start > IDLE_TICKS) {
-            close_all(v);
-        } else if (now > check) {
-            if (vcpu_readable(v)) {
-                return false;
-            }
-            (void)sys0(SYS_sched_yield); /* whoever wants the CPU shows in the time it took */
-            check = now + CHECK_TICKS;
+        if (cpu_ticks() < check) {
+            continue;
         }
-        last = now;
+        if (vcpu_readable(v)) {
+            return false;
+        }
+        if (++checks > IDLE_CHECKS || cpu_wanted()) {
+            close_all(v);
+        }
+        check = cpu_ticks() + CHECK_TICKS;
     }
     return false;
 }

@@ -65,6 +65,10 @@
 #define STUB_POST_RET   64
 #define STUB_POST_SEQ   72
 #define STUB_POST_PID   80
+#define STUB_POST_CPU   84
+#define STUB_POST_SPINS 88
+
+#define STUB_POST_CPU_MASK 0xfffu
 
 /* State of a post: the guest's words, then the Sentry's. */
 #define POST_IDLE    0
@@ -93,8 +97,10 @@ struct stub_post {
     uint64_t ret; /* address behind the call's syscall instruction */
     uint64_t seq; /* counts posts */
     uint32_t pid; /* atomic: what getpid answers, 0: ask */
-    uint32_t unused;
-    uint64_t pad[5];
+    uint32_t cpu; /* atomic: where it ran when it gave up, lower 12 bits */
+    uint32_t
+        spins; /* how often it looks for somebody who takes its call, and then for the answer */
+    uint32_t pad[9];
 };
 
 struct stub_ctx {

@@ -150,11 +150,12 @@ stub_probe:
  * number in rax.  gs is the guest's to change: unless it points into the stub's region (its upper half is 0x7fff), nothing is
  * posted.
  *
- * A call that nobody takes within a few microseconds is made as ever: whoever looked was interrupted.  One that was taken
- * gets more time.
+ * A call that nobody takes within a few microseconds is made as ever: whoever looked was interrupted, or waits for this very
+ * CPU, whose number is left for it.  One that was taken
+ * gets as much time again.
  */
-#define SPINS_POSTED 60
-#define SPINS_TAKEN  200
+/* Its limit is the number of the CPU and of its node (getcpu(2) in the vDSO reads it, too); below: 12 bits for the CPU. */
+#define CPUNODE_SEGMENT 0x7b
     .balign 64
     .globl stub_post_plain
 stub_post_plain:
@@ -191,11 +192,11 @@ stub_post:
     movl $POST_POSTED, %gs:STUB_POST_STATE
     .globl stub_post_committed
 stub_post_committed:
-    mov $SPINS_POSTED, %eax
+    mov %gs:STUB_POST_SPINS, %eax
 4:  mov %gs:STUB_POST_STATE, %ecx
     lea -POST_POSTED(%rcx), %ecx
     jrcxz 5f
-    mov $SPINS_TAKEN, %eax
+    mov %gs:STUB_POST_SPINS, %eax
     jmp 2f
 5:  lea -1(%rax), %eax
     mov %eax, %ecx
@@ -214,7 +215,12 @@ stub_post_committed:
     jrcxz 3f
     pause
     jmp 2b
-3:  mov $POST_SLEEP, %ecx
+3:  mov $CPUNODE_SEGMENT, %ecx
+    lahf
+    lsl %ecx, %ecx
+    sahf
+    mov %ecx, %gs:STUB_POST_CPU
+    mov $POST_SLEEP, %ecx
     xchg %ecx, %gs:STUB_POST_STATE
     lea -POST_DONE(%rcx), %ecx
     jrcxz answered
