@@ -5,7 +5,9 @@
 #include <dirent.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 #include <sys/un.h>
 
 static char g_text[1 << 16];
@@ -240,6 +242,86 @@ static void memory_file(void) {
     CHECK_ERR(pread(fd, &copy, sizeof(copy), 8), EIO);
 }
 
+/* ---- what was done ---- */
+
+static long voluntary(int who) {
+    struct rusage ru;
+    REQUIRE(getrusage(who, &ru) == 0);
+    return ru.ru_nvcsw;
+}
+
+static void sleep_often(void) {
+    for (int i = 0; i < 10; i++) {
+        struct timespec ts = {0, 100000};
+        nanosleep(&ts, NULL);
+    }
+}
+
+static void context_switches(void) {
+    const char *name = "\nvoluntary_ctxt_switches:";
+    long long before = field(slurp("/proc/thread-self/status"), name);
+    long self = voluntary(RUSAGE_SELF), thread = voluntary(RUSAGE_THREAD),
+         children = voluntary(RUSAGE_CHILDREN);
+    CHECK(before >= 0 && field(slurp("/proc/stat"), "\nctxt ") > 0);
+    sleep_often();
+    CHECK(field(slurp("/proc/thread-self/status"), name) >= before + 10);
+    CHECK(field(slurp("/proc/thread-self/status"), "\nnonvoluntary_ctxt_switches:") >= 0);
+    CHECK(voluntary(RUSAGE_SELF) >= self + 10);
+    CHECK(voluntary(RUSAGE_THREAD) >= thread + 10);
+    CHECK_EQ(voluntary(RUSAGE_CHILDREN), children);
+    CHECK_EQ(in_child(sleep_often), 0);
+    CHECK(voluntary(RUSAGE_CHILDREN) >= children + 10);
+}
+
+static void move_bytes(void) {
+    char buf[1000] = {0};
+    int fd = open("data", O_RDWR | O_CREAT, 0600);
+    REQUIRE(fd >= 0 && write(fd, buf, 600) == 600 && write(fd, buf, 400) == 400);
+    CHECK_EQ(pread(fd, buf, sizeof(buf), 0), 1000);
+    CHECK_EQ(pread(fd, buf, sizeof(buf), 1000), 0);
+    close(fd);
+}
+
+static void io_counts(void) {
+    const char *path = "/proc/self/io";
+    long long wchar = field(slurp(path), "wchar:"), syscw = field(slurp(path), "syscw:");
+    long long rchar = field(slurp(path), "rchar:"), syscr = field(slurp(path), "syscr:");
+    REQUIRE(rchar >= 0 && wchar >= 0);
+    move_bytes();
+    CHECK_EQ(field(slurp(path), "wchar:"), wchar + 1000);
+    CHECK_EQ(field(slurp(path), "syscw:"), syscw + 2);
+    CHECK(field(slurp(path), "rchar:") >= rchar + 1000);
+    CHECK(field(slurp(path), "syscr:") >= syscr + 2);
+    CHECK_EQ(in_child(move_bytes), 0); /* a child counts once it is waited for */
+    CHECK_EQ(field(slurp(path), "wchar:"), wchar + 2000);
+    CHECK_EQ(field(slurp(path), "syscw:"), syscw + 4);
+    CHECK(field(slurp(path), "\nread_bytes:") >= 0 &&
+          field(slurp(path), "cancelled_write_bytes:") >= 0);
+}
+
+/* Samples are five seconds apart. */
+static void load_average(void) {
+    double load[3] = {0};
+    unsigned int running = 0, threads = 0, last = 0;
+    pid_t busy = fork();
+    if (busy == 0) {
+        alarm(HARNESS_SECONDS);
+        for (;;) {
+        }
+    }
+    while (load[0] == 0) {
+        sleep_ms(50);
+        REQUIRE(sscanf(slurp("/proc/loadavg"), "%lf %lf %lf %u/%u %u", &load[0], &load[1], &load[2],
+                       &running, &threads, &last) == 6);
+    }
+    struct sysinfo info;
+    REQUIRE(sysinfo(&info) == 0);
+    CHECK(info.loads[0] > 0 && load[0] < 1000 && load[1] >= 0 && load[2] >= 0);
+    CHECK(running >= 1 && threads >= running && last >= (unsigned int)busy);
+    kill(busy, SIGKILL);
+    waitpid(busy, NULL, 0);
+}
+
 int main(void) {
     RUN(own_status);
     RUN(own_stat);
@@ -253,5 +335,8 @@ int main(void) {
     RUN(small_reads_agree);
     RUN(unix_sockets);
     RUN(memory_file);
+    RUN(context_switches);
+    RUN(io_counts);
+    RUN(load_average);
     TEST_MAIN_END;
 }

@@ -114,6 +114,8 @@ static int64_t sendfile_checked(struct file *fout, struct file *fin, struct uadd
         return err;
     }
     int64_t n = copy_loop(&in, &out, len);
+    rw_count(n, false);
+    rw_count(n, true);
     err = n >= 0 ? cursor_store(&in, user_pos) : 0;
     return err != 0 ? err : n;
 }

@@ -67,6 +67,7 @@ static int64_t rw_single(const struct sysargs *args, bool write, bool positional
     } else {
         iter_init_user(&it, uaddr_of(args->a[1]), MIN(args->a[2], RW_MAX));
         n = positional ? file_rw_at(f, &it, (int64_t)args->a[3], write) : file_rw(f, &it, write);
+        rw_count(n, write);
     }
     file_put(f);
     return n;

@@ -6,6 +6,7 @@
 #define MOAT_SENTRY_FS_RW_H
 
 #include "fs/internal.h"
+#include "kernel/task.h"
 
 /* At the file's own position, under its lock if it is shared. */
 int64_t file_rw(struct file *f, struct iov_iter *it, bool write);
@@ -13,6 +14,14 @@ int64_t file_rw(struct file *f, struct iov_iter *it, bool write);
 int64_t file_rw_at(struct file *f, struct iov_iter *it, int64_t pos, bool write);
 /* O_SYNC and O_DSYNC after a write of `written` bytes: that, or the error. */
 int64_t file_sync_if_asked(struct file *f, int64_t written);
+
+/* What /proc/PID/io counts: a call, and the bytes it moved if it did (n > 0). */
+static inline void rw_count(int64_t n, bool write) {
+    struct io_counts *io = &current->io;
+    uint64_t bytes = n > 0 ? (uint64_t)n : 0;
+    *(write ? &io->wchar : &io->rchar) += bytes;
+    *(write ? &io->syscw : &io->syscr) += 1;
+}
 
 /* Where a transfer reads or writes (splice.c, copy.c): at a position of its own, or at the file's.
  */

@@ -54,6 +54,7 @@ static int64_t rw_vecs(const struct sysargs *args, bool write, bool positional) 
     if (n == 0) {
         iter_init_user_vecs(&it, c.vecs, (uint32_t)args->a[2], total);
         n = positional ? file_rw_at(f, &it, (int64_t)args->a[3], write) : file_rw(f, &it, write);
+        rw_count(n, write);
         iov_copy_free(&c);
     }
     file_put(f);

@@ -34,6 +34,9 @@ struct cpu {
     struct task *to_requeue;       /* own: a task that yielded */
     struct resume resume;          /* own: the context to let run next */
     uint32_t traps, runs;          /* own: count for the periodic checks */
+    int64_t running_count; /* own: tasks that began to run here less those that stopped here; only
+                              the sum over all vCPUs means something */
+    uint64_t switches;     /* own: times a task gave a vCPU up before it went to user mode */
     struct spinlock timer_lock;
     struct rb_tree timers;  /* guarded by timer_lock */
     uint64_t next_deadline; /* atomic: earliest deadline of `timers`; written under timer_lock */

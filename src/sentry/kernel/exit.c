@@ -242,6 +242,9 @@ static bool leave_process(struct task *t, struct list *reaped) {
     }
     p->dead_cpu_user_ns += t->exec_user_ns;
     p->dead_cpu_sys_ns += t->sys_ns;
+    p->dead_nvcsw += t->nvcsw;
+    p->dead_nivcsw += t->nivcsw;
+    io_counts_add(&p->dead_io, &t->io);
     bool last = p->thread_count == 0;
     waitq_wake(&p->exec_wait, UINT32_MAX);
     spin_unlock(&p->sig_lock);

@@ -10,6 +10,7 @@
 #include "kernel/container.h"
 #include "kernel/cpu.h"
 #include "kernel/kmalloc.h"
+#include "kernel/loadavg.h"
 #include "kernel/log.h"
 #include "kernel/signal.h"
 #include "kernel/task.h"
@@ -84,9 +85,14 @@ int64_t sys_sysinfo(struct task *t, const struct sysargs *args) {
     uint64_t total = proc_memory_total();
     uint64_t used = frames_used() << PAGE_SHIFT;
     struct container *c = t->process->member;
+    uint64_t loads[3];
     memset(&info, 0, sizeof(info));
     info.uptime = (long)(hal_clock_ns(HAL_CLOCK_BOOTTIME) / NSEC_PER_SEC);
     info.totalram = total;
+    loadavg_get(loads);
+    for (int i = 0; i < 3; i++) {
+        info.loads[i] = loads[i] << (SI_LOAD_SHIFT - LOADAVG_SHIFT);
+    }
     info.freeram = total > used ? total - used : 0;
     info.mem_unit = 1;
     spin_lock(&g_tasklist_lock);

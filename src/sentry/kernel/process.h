@@ -66,8 +66,20 @@ must_check int kernel_execve(struct task *t, const char *filename, const char *c
 
 #define RUSAGE_SIZE 144
 /* Fills a struct rusage of user space (kernel/rlimit.c). */
-void rusage_make(uint64_t user_ns, uint64_t sys_ns, uint64_t max_rss_pages, uint64_t min_flt,
-                 void *out_rusage);
+struct usage {
+    uint64_t user_ns, sys_ns, max_rss_pages, min_flt, nvcsw, nivcsw;
+};
+void rusage_make(const struct usage *u, void *out_rusage);
+/* Context switches of all threads there are and were. */
+void process_switches(struct process *p, uint64_t *out_voluntary, uint64_t *out_involuntary);
+/* What they read and wrote, with the children waited for. */
+void process_io(struct process *p, struct io_counts *out);
+static inline void io_counts_add(struct io_counts *to, const struct io_counts *from) {
+    to->rchar += from->rchar;
+    to->wchar += from->wchar;
+    to->syscr += from->syscr;
+    to->syscw += from->syscw;
+}
 /* May current send `signo` to p?  0 or -EPERM; takes g_tasklist_lock (kernel/killsys.c). */
 must_check int may_signal(struct process *p, int signo);
 /* Sorts supplementary groups for cred_in_group (kernel/credsys.c). */

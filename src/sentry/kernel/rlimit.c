@@ -140,15 +140,40 @@ struct krusage {
 };
 _Static_assert(sizeof(struct krusage) == 144, "struct rusage is 144 bytes");
 
-void rusage_make(uint64_t user_ns, uint64_t sys_ns, uint64_t max_rss_pages, uint64_t min_flt,
-                 void *out_rusage) {
+void process_switches(struct process *p, uint64_t *out_voluntary, uint64_t *out_involuntary) {
+    struct task *t;
+
+    spin_lock(&p->sig_lock);
+    *out_voluntary = p->dead_nvcsw;
+    *out_involuntary = p->dead_nivcsw;
+    list_for_each_entry (t, &p->threads, thread_link) {
+        *out_voluntary += atomic_load_relaxed(&t->nvcsw);
+        *out_involuntary += atomic_load_relaxed(&t->nivcsw);
+    }
+    spin_unlock(&p->sig_lock);
+}
+
+void process_io(struct process *p, struct io_counts *out) {
+    struct task *t;
+
+    spin_lock(&p->sig_lock);
+    *out = p->dead_io;
+    list_for_each_entry (t, &p->threads, thread_link) {
+        io_counts_add(out, &t->io);
+    }
+    spin_unlock(&p->sig_lock);
+}
+
+void rusage_make(const struct usage *u, void *out_rusage) {
     struct krusage ru;
 
     memset(&ru, 0, sizeof(ru));
-    ru.utime = tv_of(user_ns);
-    ru.stime = tv_of(sys_ns);
-    ru.maxrss = (int64_t)(max_rss_pages * (PAGE_SIZE / 1024));
-    ru.minflt = (int64_t)min_flt;
+    ru.utime = tv_of(u->user_ns);
+    ru.stime = tv_of(u->sys_ns);
+    ru.maxrss = (int64_t)(u->max_rss_pages * (PAGE_SIZE / 1024));
+    ru.minflt = (int64_t)u->min_flt;
+    ru.nvcsw = (int64_t)u->nvcsw;
+    ru.nivcsw = (int64_t)u->nivcsw;
     memcpy(out_rusage, &ru, sizeof(ru));
 }
 _Static_assert(sizeof(struct krusage) <= RUSAGE_SIZE, "buffer of the callers");
@@ -162,24 +187,25 @@ static uint64_t own_max_rss(struct task *t) {
 int64_t sys_getrusage(struct task *t, const struct sysargs *args) {
     struct process *p = t->process;
     char ru[RUSAGE_SIZE];
-    uint64_t user_ns;
-    uint64_t sys_ns;
+    struct usage u = {.max_rss_pages = own_max_rss(t), .min_flt = p->min_flt};
 
     switch ((int32_t)args->a[0]) {
     case RUSAGE_SELF:
-        process_cpu_times(p, &user_ns, &sys_ns);
-        rusage_make(user_ns, sys_ns, own_max_rss(t), p->min_flt, ru);
+        process_cpu_times(p, &u.user_ns, &u.sys_ns);
+        process_switches(p, &u.nvcsw, &u.nivcsw);
         break;
     case RUSAGE_THREAD:
-        task_cpu_times(t, &user_ns, &sys_ns);
-        rusage_make(user_ns, sys_ns, own_max_rss(t), p->min_flt, ru);
+        task_cpu_times(t, &u.user_ns, &u.sys_ns);
+        u.nvcsw = t->nvcsw;
+        u.nivcsw = t->nivcsw;
         break;
     case RUSAGE_CHILDREN:
-        rusage_make(p->child_cpu_user_ns, p->child_cpu_sys_ns, p->child_max_rss, p->child_min_flt,
-                    ru);
+        u = (struct usage){p->child_cpu_user_ns, p->child_cpu_sys_ns, p->child_max_rss,
+                           p->child_min_flt,     p->child_nvcsw,      p->child_nivcsw};
         break;
     default:
         return -EINVAL;
     }
+    rusage_make(&u, ru);
     return copyout(uaddr_of(args->a[1]), ru, sizeof(struct krusage));
 }

@@ -28,6 +28,7 @@
 #include "hal.h"
 #include "kernel/kmalloc.h"
 #include "kernel/kpages.h"
+#include "kernel/loadavg.h"
 #include "kernel/log.h"
 #include "kernel/signal.h"
 #include "kernel/task.h"
@@ -159,6 +160,7 @@ static void offer(const struct cpu *self) {
 void sched_enqueue(struct task *t) {
     struct cpu *self = this_cpu(), *target = self;
     atomic_store(&t->state, TASK_RUNNABLE);
+    self->running_count++;
     if (atomic_load_relaxed(&self->runq_len) >= 1) {
         struct cpu *idle = claim_idle(self);
         target = idle != NULL ? idle : self;
@@ -193,6 +195,9 @@ static struct task *runq_steal(const struct cpu *self) {
 
 void sched_switch_out(struct task *t) {
     struct cpu *c = this_cpu();
+    c->running_count--;
+    c->switches++;
+    t->nvcsw++;
     c->unlock_after = &t->lock;
     arch_switch_stack(&t->ksp, c->loop_sp);
 }
@@ -229,6 +234,8 @@ void task_yield(void) {
     struct cpu *c = this_cpu();
     assert_no_spinlocks();
     c->to_requeue = t;
+    c->switches++;
+    t->nivcsw++;
     c->runs = POLL_RUNS; /* programs whose traps wait go first too */
     arch_switch_stack(&t->ksp, c->loop_sp);
 }
@@ -241,6 +248,7 @@ void sched_exit(void) {
     atomic_store(&t->state, TASK_DEAD);
     spin_unlock(&t->lock);
     c->exited = t;
+    c->running_count--;
     arch_switch_stack(&t->ksp, c->loop_sp);
     __builtin_unreachable();
 }
@@ -335,6 +343,7 @@ static struct task *wait_for_trap(struct cpu *c) {
     atomic_store_relaxed(&c->idle, 0);
     c->in_wait = false;
     if (trap.kind == TRAP_NONE) {
+        loadavg_poke();
         timers_run(c);
         clock_calibrate();
         return NULL;

@@ -80,6 +80,11 @@ struct session {
     struct process *leader; /* guarded by g_tasklist_lock */
 };
 
+/* proc_pid_io(5) */
+struct io_counts {
+    uint64_t rchar, wchar, syscr, syscw;
+};
+
 /* A thread group: what user space calls a process. */
 struct process {
     struct refcount ref;
@@ -134,6 +139,9 @@ struct process {
     uint64_t dead_cpu_user_ns;  /* of threads that are gone */
     uint64_t child_cpu_user_ns; /* of children waited for */
     uint64_t dead_cpu_sys_ns, child_cpu_sys_ns;
+    uint64_t dead_nvcsw, dead_nivcsw, child_nvcsw, child_nivcsw; /* likewise */
+    struct io_counts dead_io; /* of threads that are gone and of children waited for; guarded by
+                                 sig_lock */
     uint64_t child_max_rss, max_rss;
     int32_t oom_score_adj;
     uint64_t min_flt, child_min_flt;
@@ -208,7 +216,9 @@ struct task {
     uint64_t exec_user_ns; /* user time of contexts given up by execve; guarded by lock */
     uint64_t fault_addr;   /* own: cr2, trap number and error code of the last signal_force */
     uint32_t fault_trapno, fault_error;
-    uint64_t sys_ns; /* kernel time spent for it */
+    uint64_t sys_ns;        /* kernel time spent for it */
+    uint64_t nvcsw, nivcsw; /* own, read racily: times it waited, times it gave way */
+    struct io_counts io;    /* own, read racily */
     uint64_t start_time_ns;
     uint64_t timer_slack_ns, timer_slack_default_ns;
     uint32_t personality;

@@ -63,16 +63,24 @@ static void fill_who(struct process *child, struct wait_news *news) {
 /* What the children of a reaped child used counts for the parent too (getrusage(2),
  * RUSAGE_CHILDREN). */
 static void account(struct process *self, struct process *child, struct wait_news *news) {
-    uint64_t user = child->dead_cpu_user_ns + child->child_cpu_user_ns;
-    uint64_t sys = child->dead_cpu_sys_ns + child->child_cpu_sys_ns;
-    uint64_t rss = MAX(child->max_rss, child->child_max_rss);
+    const struct usage u = {.user_ns = child->dead_cpu_user_ns + child->child_cpu_user_ns,
+                            .sys_ns = child->dead_cpu_sys_ns + child->child_cpu_sys_ns,
+                            .max_rss_pages = MAX(child->max_rss, child->child_max_rss),
+                            .min_flt = child->min_flt + child->child_min_flt,
+                            .nvcsw = child->dead_nvcsw + child->child_nvcsw,
+                            .nivcsw = child->dead_nivcsw + child->child_nivcsw};
 
-    rusage_make(user, sys, rss, child->min_flt + child->child_min_flt, news->rusage);
+    rusage_make(&u, news->rusage);
     if (news->reaped != NULL) {
-        self->child_cpu_user_ns += user;
-        self->child_cpu_sys_ns += sys;
-        self->child_max_rss = MAX(self->child_max_rss, rss);
-        self->child_min_flt += child->min_flt + child->child_min_flt;
+        self->child_cpu_user_ns += u.user_ns;
+        self->child_cpu_sys_ns += u.sys_ns;
+        self->child_max_rss = MAX(self->child_max_rss, u.max_rss_pages);
+        self->child_min_flt += u.min_flt;
+        self->child_nvcsw += u.nvcsw;
+        self->child_nivcsw += u.nivcsw;
+        spin_lock(&self->sig_lock);
+        io_counts_add(&self->dead_io, &child->dead_io); /* all its threads are gone */
+        spin_unlock(&self->sig_lock);
     }
 }
 
@@ -112,8 +120,10 @@ static bool take_event(struct process *child, const struct wait_query *q, struct
     spin_unlock(&child->sig_lock);
     if (found) {
         fill_who(child, news);
-        rusage_make(child->dead_cpu_user_ns, child->dead_cpu_sys_ns, child->max_rss, 0,
-                    news->rusage);
+        const struct usage u = {.user_ns = child->dead_cpu_user_ns,
+                                .sys_ns = child->dead_cpu_sys_ns,
+                                .max_rss_pages = child->max_rss};
+        rusage_make(&u, news->rusage);
     }
     return found;
 }

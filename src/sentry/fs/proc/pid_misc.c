@@ -8,6 +8,7 @@
 #include "base/fmt.h"
 #include "base/string.h"
 #include "kernel/cpu.h"
+#include "kernel/process.h"
 #include "kernel/time.h"
 
 #include <asm-generic/errno.h>
@@ -179,8 +180,15 @@ static int show_schedstat(struct seq *s, struct task *t, const struct proc_node 
 }
 
 static int show_io(struct seq *s, struct task *t, const struct proc_node *node) {
-    seq_printf(s, "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: "
-                  "0\ncancelled_write_bytes: 0\n");
+    struct io_counts io = t->io;
+    if (node->tid == 0) {
+        process_io(t->process, &io);
+    }
+    seq_printf(s, "rchar: %llu\nwchar: %llu\n", (unsigned long long)io.rchar,
+               (unsigned long long)io.wchar);
+    seq_printf(s, "syscr: %llu\nsyscw: %llu\n", (unsigned long long)io.syscr,
+               (unsigned long long)io.syscw);
+    seq_printf(s, "read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"); /* no disk */
     return 0;
 }
 

@@ -313,6 +313,8 @@ int proc_show_status(struct seq *s, struct task *t, const struct proc_node *node
         s,
         "Speculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\tconditional enabled\n");
     show_cpus(s);
-    seq_printf(s, "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
+    seq_printf(s, "voluntary_ctxt_switches:\t%llu\nnonvoluntary_ctxt_switches:\t%llu\n",
+               (unsigned long long)atomic_load_relaxed(&t->nvcsw),
+               (unsigned long long)atomic_load_relaxed(&t->nivcsw));
     return 0;
 }

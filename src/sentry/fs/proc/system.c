@@ -8,6 +8,7 @@
 #include "kernel/container.h"
 #include "kernel/cpu.h"
 #include "kernel/kmalloc.h"
+#include "kernel/loadavg.h"
 #include "kernel/time.h"
 #include "mm/mm.h"
 
@@ -128,8 +129,12 @@ int proc_show_system_stat(struct seq *s, const struct proc_node *node) {
     uint64_t forks = c != NULL ? c->forks : 0;
     spin_unlock(&g_tasklist_lock);
     uint64_t boot_s = (hal_clock_ns(HAL_CLOCK_REALTIME) - uptime_ns) / NSEC_PER_SEC;
-    seq_printf(s, "intr 0\nctxt 0\nbtime %llu\nprocesses %llu\n", (unsigned long long)boot_s,
-               (unsigned long long)forks);
+    uint64_t switches = 0;
+    for (uint32_t i = 0; i < cpus; i++) {
+        switches += atomic_load_relaxed(&cpu_get(i)->switches);
+    }
+    seq_printf(s, "intr 0\nctxt %llu\nbtime %llu\nprocesses %llu\n", (unsigned long long)switches,
+               (unsigned long long)boot_s, (unsigned long long)forks);
     seq_printf(s, "procs_running %u\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
                MAX(sum.running, 1u));
     return 0;
@@ -152,7 +157,14 @@ int proc_show_loadavg(struct seq *s, const struct proc_node *node) {
     spin_lock(&g_tasklist_lock);
     int32_t last = c != NULL ? c->last_pid : 0;
     spin_unlock(&g_tasklist_lock);
-    seq_printf(s, "0.00 0.00 0.00 %u/%u %d\n", MAX(sum.running, 1u), sum.threads, last);
+    uint64_t loads[3];
+    loadavg_get(loads);
+    for (int i = 0; i < 3; i++) {
+        uint64_t hundredths = (loads[i] * 100 + (1u << LOADAVG_SHIFT) / 2) >> LOADAVG_SHIFT;
+        seq_printf(s, "%llu.%02llu ", (unsigned long long)(hundredths / 100),
+                   (unsigned long long)(hundredths % 100));
+    }
+    seq_printf(s, "%u/%u %d\n", MAX(sum.running, 1u), sum.threads, last);
     return 0;
 }
 
