@@ -5,6 +5,7 @@
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
+#include <sys/shm.h>
 
 static int g_id;
 
@@ -257,6 +258,61 @@ static void msg_queue_fills(void) {
     msgctl(id, IPC_RMID, NULL);
 }
 
+/* ---- /proc/sysvipc ---- */
+
+/* The numbers of the row whose second one is `id`; how many there are. */
+static int proc_row(const char *path, int id, long long out[16]) {
+    char line[512];
+    int count = 0;
+    FILE *f = fopen(path, "r");
+    REQUIRE(f != NULL && fgets(line, sizeof(line), f) != NULL && strstr(line, " key ") != NULL);
+    while (fgets(line, sizeof(line), f) != NULL) {
+        char *at = line, *end;
+        long long row[16];
+        int n = 0;
+        for (; n < 16; n++, at = end) {
+            row[n] = strtoll(at, &end, n == 2 ? 8 : 10);
+            if (end == at) {
+                break;
+            }
+        }
+        if (n > 2 && row[1] == id) {
+            memcpy(out, row, sizeof(row));
+            count = n;
+        }
+    }
+    fclose(f);
+    return count;
+}
+
+static void proc_tables(void) {
+    key_t key = 0x4d6f0000 + getpid();
+    struct {
+        long type;
+        char text[7];
+    } msg = {1, "sixsix"};
+    long long row[16];
+    int sem = semget(key, 3, IPC_CREAT | IPC_EXCL | 0640), queue = msgget(key, IPC_CREAT | 0600);
+    int shm = shmget(key, 5000, IPC_CREAT | IPC_EXCL | 0604);
+    REQUIRE(sem >= 0 && queue >= 0 && shm >= 0);
+    REQUIRE(msgsnd(queue, &msg, 6, 0) == 0);
+    void *at = shmat(shm, NULL, 0);
+    REQUIRE(at != (void *)-1);
+    CHECK_EQ(proc_row("/proc/sysvipc/sem", sem, row), 10);
+    CHECK(row[0] == key && row[2] == 0640 && row[3] == 3 && row[4] == geteuid());
+    CHECK_EQ(proc_row("/proc/sysvipc/msg", queue, row), 14);
+    CHECK(row[0] == key && row[2] == 0600 && row[3] == 6 && row[4] == 1 && row[5] == getpid());
+    CHECK_EQ(proc_row("/proc/sysvipc/shm", shm, row), 16);
+    CHECK(row[0] == key && row[2] == 0604 && row[3] == 5000 && row[4] == getpid() && row[6] == 1);
+    shmdt(at);
+    semctl(sem, 0, IPC_RMID);
+    msgctl(queue, IPC_RMID, NULL);
+    shmctl(shm, IPC_RMID, NULL);
+    CHECK_EQ(proc_row("/proc/sysvipc/sem", sem, row), 0);
+    CHECK_EQ(proc_row("/proc/sysvipc/msg", queue, row), 0);
+    CHECK_EQ(proc_row("/proc/sysvipc/shm", shm, row), 0);
+}
+
 int main(void) {
     RUN(sem_values);
     RUN(sem_all_or_nothing);
@@ -269,5 +325,6 @@ int main(void) {
     RUN(msg_types);
     RUN(msg_blocks);
     RUN(msg_queue_fills);
+    RUN(proc_tables);
     TEST_MAIN_END;
 }

@@ -54,6 +54,20 @@ struct ipc_object *ipc_at(struct ipc_kind *kind, int32_t index, int32_t *out_cou
     return found;
 }
 
+void ipc_show_all(struct ipc_kind *kind, struct seq *s,
+                  void (*show)(struct seq *s, struct ipc_object *o)) {
+    struct ipc_object *o;
+    spin_lock(&kind->lock);
+    list_for_each_entry (o, &kind->objects, link) {
+        if (o->container == own_container()) {
+            spin_lock(&o->lock);
+            show(s, o);
+            spin_unlock(&o->lock);
+        }
+    }
+    spin_unlock(&kind->lock);
+}
+
 /* Under kind->lock. */
 static struct ipc_object *find_key(struct ipc_kind *kind, int32_t key) {
     struct ipc_object *o;

@@ -55,6 +55,13 @@ struct ipc_object *ipc_find(struct ipc_kind *kind, int32_t id);
 /* The index-th object of the container (SEM_STAT, MSG_STAT), referenced, or NULL; *out_count is how
  * many there are. */
 struct ipc_object *ipc_at(struct ipc_kind *kind, int32_t index, int32_t *out_count);
+/* Calls show for each object of the caller's container, oldest first, with both locks held. */
+struct seq;
+void ipc_show_all(struct ipc_kind *kind, struct seq *s,
+                  void (*show)(struct seq *s, struct ipc_object *o));
+/* /proc/sysvipc/sem and msg */
+int sem_proc_show(struct seq *s);
+int msg_proc_show(struct seq *s);
 void ipc_put(struct ipc_kind *kind, struct ipc_object *o);
 /*
  * The get calls: finds `key` or enters `fresh` (NULL: it was not asked for or could not be made),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* System V message queues: msgget(2), msgop(2), msgctl(2). */
 #include "base/string.h"
+#include "fs/seq.h"
 #include "fs/vfs.h"
 #include "ipc/ipc.h"
 #include "kernel/kmalloc.h"
@@ -312,6 +313,22 @@ static int64_t queue_remove(struct msg_queue *q) {
         return -EPERM;
     }
     ipc_remove(&g_msg_kind, &q->o);
+    return 0;
+}
+
+static void queue_show(struct seq *s, struct ipc_object *o) {
+    const struct msg_queue *q = queue_of(o);
+    seq_printf(s, "%10d %10d  %4o  %10llu %10llu %5d %5d %5u %5u %5u %5u %10lld %10lld %10lld\n",
+               o->key, o->id, o->mode, (unsigned long long)q->bytes, (unsigned long long)q->count,
+               q->send_pid, q->receive_pid, o->uid, o->gid, o->cuid, o->cgid, (long long)q->stime,
+               (long long)q->rtime, (long long)o->ctime);
+}
+
+int msg_proc_show(struct seq *s) {
+    seq_printf(s,
+               "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  "
+               "cgid      stime      rtime      ctime\n");
+    ipc_show_all(&g_msg_kind, s, queue_show);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "base/string.h"
 #include "fs/poll.h"
 #include "fs/vfs.h"
+#include "fs/seq.h"
 #include "kernel/kmalloc.h"
 #include "kernel/signal.h"
 #include "kernel/task.h"
@@ -402,6 +403,20 @@ static int64_t sem_control(struct sem_set *set, int32_t num, int cmd, uint64_t a
     default:
         return -EINVAL;
     }
+}
+
+static void sem_show(struct seq *s, struct ipc_object *o) {
+    const struct sem_set *set = sem_set_of(o);
+    seq_printf(s, "%10d %10d  %4o %10u %5u %5u %5u %5u %10lld %10lld\n", o->key, o->id, o->mode,
+               set->count, o->uid, o->gid, o->cuid, o->cgid, (long long)set->otime,
+               (long long)o->ctime);
+}
+
+int sem_proc_show(struct seq *s) {
+    seq_printf(s, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      "
+                  "ctime\n");
+    ipc_show_all(&g_sem_kind, s, sem_show);
+    return 0;
 }
 
 int64_t sys_semctl(struct task *t, const struct sysargs *args) {

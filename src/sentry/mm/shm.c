@@ -19,6 +19,7 @@
 #include <linux/mman.h>
 
 #include "base/string.h"
+#include "fs/seq.h"
 #include "kernel/container.h"
 #include "kernel/kmalloc.h"
 #include "kernel/task.h"
@@ -352,6 +353,29 @@ static int fill_stat(const struct segment *s, struct shmid64_ds *ds) {
     ds->shm_cpid = s->cpid;
     ds->shm_lpid = s->lpid;
     ds->shm_nattch = attach_count(s);
+    return 0;
+}
+
+int shm_proc_show(struct seq *out) {
+    const struct segment *s;
+    seq_printf(out,
+               "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  "
+               "cuid  cgid      atime      dtime      ctime                   rss             "
+               "     swap\n");
+    mutex_lock(&g_shm.lock);
+    sweep();
+    list_for_each_entry (s, &g_shm.segments, link) {
+        if (s->container != own_container()) {
+            continue;
+        }
+        seq_printf(out, "%10d %10d  %4o %21llu %5d %5d  %5llu %5u %5u %5u %5u", s->key, s->id,
+                   s->mode, (unsigned long long)s->size, s->cpid, s->lpid,
+                   (unsigned long long)attach_count(s), s->uid, s->gid, s->cuid, s->cgid);
+        seq_printf(out, " %10lld %10lld %10lld %21llu %21llu\n", (long long)s->atime,
+                   (long long)s->dtime, (long long)s->ctime,
+                   (unsigned long long)s->file->inode->blocks * 512, 0ull);
+    }
+    mutex_unlock(&g_shm.lock);
     return 0;
 }
 

@@ -4,8 +4,10 @@
 #define MOAT_SENTRY_SHM_H
 
 struct container;
+struct seq;
 
 void shm_init(void);
+int shm_proc_show(struct seq *s); /* /proc/sysvipc/shm */
 /* The container has no process any more and is about to be freed: its segments go.  May sleep. */
 void shm_container_gone(struct container *c);
 

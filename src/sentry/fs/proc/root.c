@@ -7,11 +7,13 @@
 #include "base/fmt.h"
 #include "base/string.h"
 #include "fs/iter.h"
+#include "ipc/ipc.h"
 #include "kernel/container.h"
 #include "kernel/cpu.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
 #include "kernel/uts.h"
+#include "mm/shm.h"
 
 #include <asm-generic/errno.h>
 #include <asm-generic/poll.h>
@@ -203,6 +205,24 @@ static const struct proc_dir g_proc_pids = {.lookup = pid_lookup, .next = pid_ne
 #define TEXT_MODE (S_IFREG | 0444)
 #define LINK_MODE (S_IFLNK | 0777)
 
+static int show_sysvipc(struct seq *s, const struct proc_node *node) {
+    switch (node->entry->name[1]) {
+    case 'e':
+        return sem_proc_show(s);
+    case 's':
+        return msg_proc_show(s);
+    default:
+        return shm_proc_show(s);
+    }
+}
+
+static const struct proc_entry g_sysvipc[] = {
+    {.name = "msg", .mode = TEXT_MODE, .show = show_sysvipc},
+    {.name = "sem", .mode = TEXT_MODE, .show = show_sysvipc},
+    {.name = "shm", .mode = TEXT_MODE, .show = show_sysvipc},
+    {.name = NULL},
+};
+
 static const struct proc_entry g_root_table[] = {
     {.name = "cgroups", .mode = TEXT_MODE, .show = show_cgroups},
     {.name = "cmdline", .mode = TEXT_MODE, .show = show_cmdline},
@@ -225,6 +245,7 @@ static const struct proc_entry g_root_table[] = {
     {.name = "stat", .mode = TEXT_MODE, .show = proc_show_system_stat},
     {.name = "swaps", .mode = TEXT_MODE, .show = show_swaps},
     {.name = "sys", .mode = DIR_MODE, .children = g_proc_sys},
+    {.name = "sysvipc", .mode = DIR_MODE, .children = g_sysvipc},
     {.name = "thread-self", .mode = LINK_MODE, .readlink = read_thread_self},
     {.name = "uptime", .mode = TEXT_MODE, .show = proc_show_uptime},
     {.name = "version", .mode = TEXT_MODE, .show = show_version},
