@@ -48,6 +48,7 @@ enum moat_ctl_type {
      * reach the Sentry. */
     MOAT_CTL_JOIN = 32,   /* struct moat_ctl_join; the reply's pid: the first of its exports */
     MOAT_CTL_EXPORT = 33, /* struct moat_ctl_export; fds: directory or file, and the file opened */
+    MOAT_CTL_EVENT_OOM = 65,  /* struct moat_ctl_oom: processes were killed for want of memory */
     MOAT_CTL_EVENT_EXIT = 64, /* struct moat_ctl_exit: a process made by CREATE or EXEC is gone */
 };
 
@@ -218,6 +219,12 @@ struct moat_ctl_exit {
     struct moat_ctl_ref ref;
     int32_t pid;
     int32_t status; /* wait status */
+};
+
+struct moat_ctl_oom {
+    struct moat_ctl_ref ref;
+    uint32_t kills; /* since the last such event */
+    uint32_t pad;
 };
 
 struct moat_ctl_ps_entry {

@@ -180,6 +180,17 @@ int cg_read_u64(int dir, const char *file, uint64_t *out) {
     return e != 0 ? e : parse_u64(buf, out);
 }
 
+bool cg_pread_u64(int fd, uint64_t *out) {
+    char text[64];
+    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+    if (n <= 0) {
+        return false;
+    }
+    text[n] = '\0';
+    *out = strncmp(text, "max", 3) == 0 ? UINT64_MAX : strtoull(text, NULL, 10);
+    return true;
+}
+
 int cg_key_u64(const char *text, const char *key, uint64_t *out) {
     size_t len = strlen(key);
     for (const char *p = text; p != NULL && *p != '\0'; p = strchr(p, '\n')) {

@@ -66,6 +66,8 @@ must_check int cg_read_all(int dir, const char *file, char **out);
 must_check int cg_read(int dir, const char *file, char *buf, size_t size);
 /* A number, "max" as UINT64_MAX. */
 must_check int cg_read_u64(int dir, const char *file, uint64_t *out);
+/* Likewise of a file that is open; false when it holds none. */
+bool cg_pread_u64(int fd, uint64_t *out);
 /* The number behind "key " at the begin of a line. */
 must_check int cg_key_u64(const char *text, const char *key, uint64_t *out);
 must_check int cg_read_key(int dir, const char *file, const char *key, uint64_t *out);

@@ -27,17 +27,6 @@ struct reserve {
     uint64_t seen;        /* v2: out-of-memory events */
 };
 
-static bool read_number(int fd, uint64_t *out) {
-    char text[64];
-    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
-    if (n <= 0) {
-        return false;
-    }
-    text[n] = '\0';
-    *out = strncmp(text, "max", 3) == 0 ? UINT64_MAX : strtoull(text, NULL, 10);
-    return true;
-}
-
 static bool write_number(int fd, uint64_t value) {
     char text[24];
     int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)value); /* fits */
@@ -46,10 +35,10 @@ static bool write_number(int fd, uint64_t value) {
 
 /* Memory is not above memory and swap at any moment. */
 static void raise_limit(struct reserve *r) {
-    if (!read_number(r->limit_fd, &r->limit) || r->limit >= UINT64_MAX / 2) {
+    if (!cg_pread_u64(r->limit_fd, &r->limit) || r->limit >= UINT64_MAX / 2) {
         return; /* no limit: it was the host that had no more */
     }
-    bool swap = read_number(r->swap_fd, &r->swap) && r->swap < UINT64_MAX / 2;
+    bool swap = cg_pread_u64(r->swap_fd, &r->swap) && r->swap < UINT64_MAX / 2;
     if (swap && !write_number(r->swap_fd, r->swap + CGROUP_RESERVE)) {
         return;
     }
@@ -60,10 +49,10 @@ static void raise_limit(struct reserve *r) {
 
 static void lower_limit(struct reserve *r) {
     uint64_t now = 0, usage = UINT64_MAX;
-    bool ours = read_number(r->limit_fd, &now) && now == r->limit + CGROUP_RESERVE;
+    bool ours = cg_pread_u64(r->limit_fd, &now) && now == r->limit + CGROUP_RESERVE;
     /* Well below: the memory was given back.  Just below is where it all began. */
     uint64_t enough = r->ticks++ < TICKS ? CGROUP_RESERVE / 2 : 0;
-    if (ours && (!read_number(r->usage_fd, &usage) || usage + enough > r->limit)) {
+    if (ours && (!cg_pread_u64(r->usage_fd, &usage) || usage + enough > r->limit)) {
         return;
     }
     if (ours && write_number(r->limit_fd, r->limit) && r->swap != 0) {
@@ -109,11 +98,11 @@ static void warm_up(struct reserve *r) {
     }
     serve(r);
     (void)ran_out(r); /* v2: begins to count */
-    if (read_number(r->limit_fd, &limit) && limit < UINT64_MAX / 2) {
+    if (cg_pread_u64(r->limit_fd, &limit) && limit < UINT64_MAX / 2) {
         (void)write_number(r->limit_fd, limit); /* as it is */
     }
-    (void)read_number(r->usage_fd, &limit); /* the kernel's buffer for each open file, too */
-    (void)read_number(r->swap_fd, &limit);
+    (void)cg_pread_u64(r->usage_fd, &limit); /* the kernel's buffer for each open file, too */
+    (void)cg_pread_u64(r->swap_fd, &limit);
 }
 
 static void *reserve_main(void *arg) {

@@ -50,8 +50,9 @@ int confine_map_ids(pid_t child, struct err *err) {
     return e != 0 ? e : write_proc(child, "gid_map", gid_map, err);
 }
 
-/* A detached tmpfs; `huge` asks for huge pages, which not every kernel has. */
-static int make_tmpfs(const char *size, bool huge, bool read_only, struct err *err) {
+/* A detached tmpfs; `huge` asks for huge pages, which not every kernel has.  out_fs (may be NULL):
+ * the context that made it. */
+static int make_tmpfs(const char *size, bool huge, bool read_only, int *out_fs, struct err *err) {
     cleanup_fd int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
     if (fs < 0) {
         return err_sys(err, -errno, "cannot open a tmpfs (moat needs Linux 5.2 or newer)");
@@ -72,6 +73,9 @@ static int make_tmpfs(const char *size, bool huge, bool read_only, struct err *e
         attr &= ~(unsigned int)MOUNT_ATTR_NOEXEC; /* stubs map code from the memory file */
     }
     int mnt = fsmount(fs, FSMOUNT_CLOEXEC, attr);
+    if (mnt >= 0 && out_fs != NULL) {
+        *out_fs = steal_fd(&fs);
+    }
     return mnt >= 0 ? mnt : err_sys(err, -errno, "cannot mount a tmpfs");
 }
 
@@ -103,7 +107,7 @@ static int start_umount(int status_fd, struct err *err) {
 
 static int enter_empty_root(int status_fd, struct err *err) {
     static const char *const places[] = {"/proc", "/tmp", "/dev", "/mnt"};
-    cleanup_fd int root = make_tmpfs("4096", false, true, err);
+    cleanup_fd int root = make_tmpfs("4096", false, true, NULL, err);
     if (root < 0) {
         return root;
     }
@@ -126,7 +130,8 @@ static int enter_empty_root(int status_fd, struct err *err) {
     return e;
 }
 
-int confine_enter(uint64_t memory_limit, int status_fd, int *out_memory_dir, struct err *err) {
+int confine_enter(uint64_t memory_limit, int status_fd, int *out_memory_dir, int *out_memory_fs,
+                  struct err *err) {
     if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0) {
         return err_sys(err, -errno, "cannot become the mapped user of the sandbox");
     }
@@ -140,6 +145,7 @@ int confine_enter(uint64_t memory_limit, int status_fd, int *out_memory_dir, str
     }
     char size[32];
     (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)memory_limit); /* fits */
-    *out_memory_dir = make_tmpfs(memory_limit == 0 ? "100%" : size, true, false, err);
+    *out_memory_dir =
+        make_tmpfs(memory_limit == 0 ? "100%" : size, true, false, out_memory_fs, err);
     return *out_memory_dir < 0 ? *out_memory_dir : enter_empty_root(status_fd, err);
 }

@@ -13,11 +13,12 @@ unsigned long confine_namespaces(bool own_network);
  * (nobody for root, the caller itself for an ordinary user). */
 must_check int confine_map_ids(pid_t child, struct err *err);
 /* By the child, in its namespaces: becomes the mapped root, makes the memory file system
- * (descriptor in *out_memory_dir, limited to `memory_limit` bytes unless 0) and leaves the host's
+ * (descriptor in *out_memory_dir, limited to `memory_limit` bytes unless 0; *out_memory_fs is the
+ * context by which its size can be changed) and leaves the host's
  * file tree for an empty, read-only root.  The old tree goes while the child runs on: a helper
  * holds a copy of `status_fd` open until it is gone, and writes a struct err there if it cannot be.
  */
 must_check int confine_enter(uint64_t memory_limit, int status_fd, int *out_memory_dir,
-                             struct err *err);
+                             int *out_memory_fs, struct err *err);
 
 #endif

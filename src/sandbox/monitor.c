@@ -49,6 +49,7 @@ int monitor_init(struct monitor *m, const struct sandbox_kind *kind, struct sand
                           .container_id = container_id,
                           .listen_fd = -1,
                           .terminal_fd = -1,
+                          .bell = {.proc = -1, .limit_fd = -1, .usage_fd = -1},
                           .next_id = 1000};
     list_init(&m->joined);
     m->signal_fd = monitor_signals(all_signals, err);
@@ -105,6 +106,8 @@ static int sentry_record(struct monitor *m, uint32_t wait_id, struct moat_ctl_re
         event.ref.container[sizeof(event.ref.container) - 1] = '\0';
         event.ref.exec_id[sizeof(event.ref.exec_id) - 1] = '\0';
         note_exit(m, &event);
+    } else if (h.type == MOAT_CTL_EVENT_OOM && (size_t)n == sizeof(struct moat_ctl_oom)) {
+        oom_bell_ring(&m->bell); /* whichever container of the pod it was: the memory is one */
     } else if (h.type == MOAT_CTL_REPLY && (size_t)n >= sizeof(struct moat_ctl_reply)) {
         if (h.id == wait_id && wait_id != 0) {
             memcpy(out_reply, &buf, sizeof(*out_reply));

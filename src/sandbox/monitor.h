@@ -16,6 +16,7 @@
 #define MOAT_SANDBOX_MONITOR_H
 
 #include "base/list.h"
+#include "host/cgroup_bell.h"
 #include "host/err.h"
 #include "host/msg.h"
 #include "moat/control.h"
@@ -51,6 +52,7 @@ struct monitor {
     uint64_t exports_used[MOAT_GOFER_EXPORTS_ALL / 64];
     uint32_t next_export; /* where the search for free ones begins */
     struct list joined;
+    struct oom_bell bell; /* the container's group, where one is; the caller's to close */
     uint32_t next_id;
     bool exited;
     int exit_status; /* wait status of the container's init, valid when exited */

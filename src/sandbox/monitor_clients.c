@@ -4,6 +4,7 @@
 
 #include "host/cleanup.h"
 #include "oci/ctlmsg.h"
+#include "sandbox/guest_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -202,6 +203,19 @@ static bool own_request(struct monitor *m, struct monitor_client *c, const void 
     return false;
 }
 
+/* New limits are for the Sentry, which counts threads; the size of its memory is kept here. */
+static void see_update(const struct monitor *m, const void *buf, size_t len) {
+    struct moat_ctl_update msg;
+    if (len != sizeof(msg)) {
+        return;
+    }
+    memcpy(&msg, buf, sizeof(msg));
+    if (msg.ref.h.type == MOAT_CTL_UPDATE && (msg.limits.set & MOAT_LIMIT_MEMORY) != 0 &&
+        strncmp(msg.ref.container, m->container_id, sizeof(msg.ref.container)) == 0) {
+        guest_memory_resize(m->sandbox->memory_fs, msg.limits.memory);
+    }
+}
+
 static bool pass_on(struct monitor *m, struct monitor_client *c, char *buf, size_t len,
                     const int *fds, size_t fd_count) {
     struct moat_ctl_header h;
@@ -229,6 +243,7 @@ static bool client_record(struct monitor *m, struct monitor_client *c) {
         ok = h.magic == MOAT_CTL_MAGIC && h.size == (uint32_t)n;
     }
     if (ok && !own_request(m, c, buf, (size_t)n, fds, fd_count)) {
+        see_update(m, buf, (size_t)n);
         ok = pass_on(m, c, buf, (size_t)n, fds, fd_count);
     }
     for (size_t i = 0; i < fd_count; i++) {

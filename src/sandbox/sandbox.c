@@ -9,6 +9,7 @@
 
 #include "host/cleanup.h"
 #include "host/memfd.h"
+#include "host/msg.h"
 #include "host/procfs.h"
 #include "moat/boot.h"
 #include "moat/control.h"
@@ -16,6 +17,7 @@
 #include "oci/idmap.h"
 #include "sandbox/confine.h"
 #include "sandbox/exports.h"
+#include "sandbox/guest_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -169,7 +171,7 @@ static noreturn_fn void sentry_child(struct starter *s, int config, int go, int 
     struct err err = {0};
     int log_fd = s->options->log_fd;
     char byte;
-    int memory_dir = -1;
+    int memory_dir = -1, memory_fs = -1;
     int e = raise_fd(&config) | raise_fd(&s->control[1]) | raise_fd(&s->gofer[0]) |
             raise_fd(&s->shm) | raise_fd(&log_fd) | raise_fd(&s->sentry_program) |
             raise_fd(&status);
@@ -181,7 +183,9 @@ static noreturn_fn void sentry_child(struct starter *s, int config, int go, int 
     } else if (read(go, &byte, 1) != 1) { /* the parent has mapped our ids */
         _exit(1);
     } else if (child_null_stdio(&err) == 0 &&
-               confine_enter(s->c->memory_limit, status, &memory_dir, &err) == 0) {
+               confine_enter(guest_memory_size(s->c), status, &memory_dir, &memory_fs, &err) == 0) {
+        /* The first record on the way that is the Sentry's from its exec on. */
+        (void)!msg_send(s->control[1], "m", 1, &memory_fs, 1, true); /* else the size stays */
         (void)setsid(); /* no terminal signal may reach it; it is init of its namespace already */
         e = raise_fd(&memory_dir) | place_fd(config, FD_BOOT) |
             place_fd(s->control[1], FD_CONTROL) | place_fd(s->gofer[0], FD_GOFER) |
@@ -452,6 +456,15 @@ static void close_all(struct starter *s) {
     }
 }
 
+/* What sentry_child sent before it became the Sentry. */
+static int take_memory_fs(int sock) {
+    char byte;
+    int fds[MSG_FDS_MAX];
+    size_t count = 0;
+    ssize_t n = msg_recv(sock, &byte, 1, fds, &count, true);
+    return n == 1 && count == 1 ? fds[0] : -1;
+}
+
 int sandbox_start(const struct container *c, const struct sandbox_options *options,
                   struct sandbox *out_sandbox, struct err *err) {
     struct starter s = {.c = c,
@@ -465,8 +478,8 @@ int sandbox_start(const struct container *c, const struct sandbox_options *optio
                         .gofer_program = -1,
                         .sentry_status = -1,
                         .gofer_status = -1};
-    *out_sandbox =
-        (struct sandbox){.sentry_pid = -1, .gofer_pid = -1, .control_fd = -1, .admin_fd = -1};
+    *out_sandbox = (struct sandbox){
+        .sentry_pid = -1, .gofer_pid = -1, .control_fd = -1, .admin_fd = -1, .memory_fs = -1};
     int e = open_channels(&s, err);
     e = e != 0 ? e : open_user_ns(&s, err);
     e = e != 0 ? e : open_exports(&s, err);
@@ -478,6 +491,7 @@ int sandbox_start(const struct container *c, const struct sandbox_options *optio
     if (e != 0) {
         sandbox_kill(out_sandbox);
     } else {
+        out_sandbox->memory_fs = take_memory_fs(s.control[0]);
         out_sandbox->control_fd = steal_fd(&s.control[0]);
         out_sandbox->admin_fd = steal_fd(&s.admin[0]);
         out_sandbox->export_count = s.export_count;
@@ -508,5 +522,6 @@ void sandbox_kill(struct sandbox *s) {
     reap(&s->gofer_pid);
     cleanup_fd_fn(&s->control_fd);
     cleanup_fd_fn(&s->admin_fd);
-    s->control_fd = s->admin_fd = -1;
+    cleanup_fd_fn(&s->memory_fs);
+    s->control_fd = s->admin_fd = s->memory_fs = -1;
 }

@@ -42,6 +42,7 @@ struct sandbox {
     int admin_fd;   /* SOCK_SEQPACKET to what serves its files: struct moat_gofer_change; -1: nobody
                        may join */
     bool admin_answers;                    /* each MOAT_GOFER_ADD with an int32_t: 0 or -errno */
+    int memory_fs;                         /* sizes the guest's memory (guest_memory.h), or -1 */
     uint32_t export_count;                 /* that it began with */
     const struct sandbox_network *network; /* NULL: nothing to do */
     void *network_state;                   /* of `network` alone, as the descriptor */

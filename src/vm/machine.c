@@ -390,6 +390,7 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                             .control_fd = -1,
                             .admin_fd = -1,
                             .admin_answers = m.files.kind == VM_FILES_VIRTIOFSD,
+                            .memory_fs = -1,
                             .network_fd = -1};
     m.started = clock_now_ns(CLOCK_MONOTONIC);
     rate_begin(&m);

@@ -133,6 +133,9 @@ class Do(unittest.TestCase):
     def test_memory_limit(self):
         r = moat.do("python3", "-c", "x = b'a' * (400 << 20)", options=["--memory", "128m"])
         self.assertNotEqual(r.returncode, 0)
+        eaters = "for i in 1 2 3; do python3 -c 'x = []\nwhile True: x.append(bytearray(1 << 20))' & p=\"$p $!\"; done; for i in $p; do wait $i; echo $?; done"
+        r = moat.do("sh", "-c", eaters, options=["--memory", "128m"])
+        self.assertEqual((r.returncode, r.stdout), (0, "137\n" * 3))
         self.assertEqual(self.out("sh", "-c", "grep MemTotal /proc/meminfo | tr -dc 0-9", options=["--memory", "128m"]),
                          str(128 * 1024))
 

@@ -374,6 +374,57 @@ class Groups:
         self.assertGreaterEqual(int(read(self.path, "memory", "memory.oom_control", "memory.events").split("oom_kill ")[1].split()[0]), 1)
         self.delete(name)
 
+    EATER = "x = []\nwhile True: x.append(bytearray(1 << 20))"
+
+    def test_several_run_out_of_memory_at_once(self):
+        """One after the other is killed until the rest has room; what eats nothing, the shell and a sleeper, lives, and so do files."""
+        name = self.name()
+        script = ("exec 2>/dev/null; sleep 1000 & sleeper=$!; head -c 4000000 /dev/zero | tr '\\0' x >/dev/shm/kept; pids=; "
+                  "for i in 1 2 3 4 5; do python3 -c \"$EATER\" & pids=\"$pids $!\"; done; for p in $pids; do wait $p; echo status $?; done; "
+                  "tr -d x </dev/shm/kept | wc -c; kill $sleeper && echo alive")
+        self.make(name, "sh", "-c", script, resources={"memory": {"limit": 96 * MIB, "swap": 96 * MIB}}, start=False,
+                  env=["PATH=/usr/bin:/bin", f"EATER={self.EATER}"])
+        pidfd = os.pidfd_open(self.pid())
+        with subprocess.Popen([moat.MOAT, "--root", self.state, "events", "--interval", "20ms", name], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as p:
+            self.assertEqual(json.loads(p.stdout.readline())["type"], "stats")  # it watches
+            self.moat("start", name)
+            events, _ = p.communicate(timeout=60)
+        self.assertTrue(select.select([pidfd], [], [], 60)[0])
+        os.close(pidfd)
+        self.assertEqual(self.output(), "status 137\n" * 5 + "0\nalive\n")
+        self.assertIn("oom", [json.loads(line)["type"] for line in events.splitlines()])
+        self.delete(name)
+
+    def test_out_of_memory_spares_what_says_so(self):
+        """oom_score_adj inside: the smaller process goes, as it asked to, and the larger one stays."""
+        name = self.name()
+        self.make(name, "sleep", "1000", resources={"memory": {"limit": 128 * MIB, "swap": 128 * MIB}}, oomScoreAdj=0)
+        fill = "open('/proc/self/oom_score_adj', 'w').write('{}'); x = bytearray({}); print('filled', flush=True); "
+        with subprocess.Popen([moat.MOAT, "--root", self.state, "exec", name, "python3", "-c", fill.format(0, 60 << 20) + "input()"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as large:
+            self.assertEqual(large.stdout.readline(), "filled\n")
+            small = self.moat("exec", name, "python3", "-c", fill.format(700, 0) + self.EATER, ok=False)
+            self.assertEqual((small.returncode, small.stdout), (137, "filled\n"))
+            large.communicate("\n", timeout=30)
+            self.assertEqual(large.returncode, 0)
+        self.delete(name)
+
+    def test_memory_limit_is_raised_and_lowered(self):
+        """What the programs get follows the limit."""
+        name = self.name()
+        self.make(name, "sleep", "1000", resources={"memory": {"limit": 64 * MIB, "swap": 64 * MIB}})
+
+        def fill():
+            return self.moat("exec", name, "python3", "-c", "bytearray(100 << 20)", ok=False).returncode
+        self.assertEqual(fill(), 137)
+        self.moat("update", "--memory", "256m", "--memory-swap", "256m", name)
+        self.assertEqual(fill(), 0)
+        self.moat("update", "--memory", "64m", "--memory-swap", "256m", name)
+        self.assertEqual(fill(), 137)
+        self.assertEqual(self.status(name), "running")
+        self.delete(name)
+
     def test_out_of_memory_takes_the_container(self):
         name = self.name()
         self.make(name, "python3", "-c", "x = bytearray(300 << 20)", resources={"memory": {"limit": 64 * MIB, "swap": 64 * MIB}},

@@ -19,6 +19,7 @@
 #include "kernel/time.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
+#include "kernel/oom.h"
 #include "kernel/process.h"
 #include "kernel/task.h"
 #include "mm/mm.h"
@@ -78,6 +79,7 @@ void sentry_boot(const void *boot, size_t len) {
     frame_init();
     mm_init();
     process_init();
+    oom_init();
     futex_init();
     vfs_init();
     filesystems_register();

@@ -8,6 +8,8 @@
 #include "fs/tmpfs_page.h"
 
 #include "kernel/kmalloc.h"
+#include "kernel/oom.h"
+#include "kernel/task.h"
 
 /* Frame 0 is a frame: the radix keeps pfn + 1. */
 #define VALUE_OF(pfn) ((pfn) + 1)
@@ -67,7 +69,9 @@ int tmpfs_pages_alloc(struct inode *inode, uint64_t count, bool raw, uint64_t *o
         }
     }
     if (count == 1) {
-        err = raw ? frame_alloc_run_raw(1, out_pfn) : frame_alloc(out_pfn);
+        do {
+            err = raw ? frame_alloc_run_raw(1, out_pfn) : frame_alloc(out_pfn);
+        } while (err == -ENOMEM && !signal_fatal_pending(current) && oom_relieve(NULL, false));
         if (err != 0) {
             tmpfs_uncharge(inode->sb, 1);
             return err;

@@ -48,6 +48,7 @@ struct container {
     uint64_t pids_limit;    /* most threads of members, 0: no limit; atomic, as the next three */
     uint64_t memory_limit;  /* bytes, 0: none; kept by the host, shown here */
     uint64_t cpu_quota_us, cpu_period_us; /* likewise */
+    uint32_t oom_kills;                   /* atomic: of members, not told yet (oom.c) */
     struct process
         *init;         /* NULL before it starts and once it is reaped; guarded by g_tasklist_lock */
     bool init_dying;   /* no more forks; guarded by g_tasklist_lock */

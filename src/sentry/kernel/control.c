@@ -16,6 +16,7 @@
 #include "kernel/hostevent.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
+#include "kernel/oom.h"
 #include "kernel/seccomp.h"
 #include "kernel/wait.h"
 #include "ipc/ipc.h"
@@ -104,6 +105,27 @@ static void send_exit(struct control_process *cp) {
     e.status = cp->status;
     if (hal_control_send(&e, sizeof(e)) != 0) {
         log_warn("control: an exit could not be told");
+    }
+}
+
+static void report_kills(void) {
+    struct container *c;
+
+    list_for_each_entry (c, &g_containers, link) {
+        struct moat_ctl_oom e;
+        memset(&e, 0, sizeof(e));
+        e.kills = oom_take_kills(c);
+        if (e.kills == 0) {
+            continue;
+        }
+        e.ref.h.magic = MOAT_CTL_MAGIC;
+        e.ref.h.version = MOAT_CTL_VERSION;
+        e.ref.h.type = MOAT_CTL_EVENT_OOM;
+        e.ref.h.size = sizeof(e);
+        (void)strlcpy(e.ref.container, c->id, sizeof(e.ref.container)); /* fits */
+        if (hal_control_send(&e, sizeof(e)) != 0) {
+            log_warn("control: a want of memory could not be told");
+        }
     }
 }
 
@@ -570,6 +592,7 @@ static void control_main(void *arg) {
             handle_message(buf, (size_t)len, hfds, hfd_count, answer);
             atomic_store(&g_pending, true); /* there may be another */
         }
+        report_kills(); /* before the ends that they are the reason of */
         report_exits();
         (void)!waitq_wait(&g_wait, something_pending, NULL, NO_DEADLINE,
                           BLOCK_UNINTERRUPTIBLE); /* cannot fail */

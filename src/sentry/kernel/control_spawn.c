@@ -382,6 +382,7 @@ static int publish(struct control_process *cp, struct task *t) {
         spin_unlock(&g_tasklist_lock);
         return err;
     }
+    list_push_back(&g_all_processes, &p->all_link);
     process_get(p);
     task_get(t);
     p->leader = t;

@@ -14,6 +14,7 @@
 #include "base/atomic.h"
 #include "kernel/cpu.h"
 #include "kernel/log.h"
+#include "kernel/oom.h"
 #include "kernel/signal.h"
 #include "kernel/task.h"
 #include "mm/callsite.h"
@@ -32,6 +33,9 @@
 #define PF_USER           4u
 #define PF_FETCH          16u
 
+/* Of one address in a row, when memory is short: then the program gets the signal. */
+#define SHORT_TRIES_MAX 1000u
+
 static void force_fault_signal(struct task *t, int signo, int code, uint64_t addr) {
     struct ksiginfo info = {.signo = signo, .code = code};
     info.u.fault.addr = addr;
@@ -48,6 +52,9 @@ static void handle_fault(struct task *t) {
         return;
     }
     if (err == -ENOMEM) {
+        if (!mm_is_broken(t->mm) && oom_relieve(NULL, true)) {
+            return; /* it is tried again */
+        }
         log_warn("process %d (%s): out of guest memory, killed", t->process->pid, t->comm);
         dmesg_add("Out of memory: Killed process %d (%s)", t->process->pid, t->comm);
         process_exit_group(SIGKILL);
@@ -63,7 +70,22 @@ static void handle_fault(struct task *t) {
     }
 }
 
+/* The host did not give a page of guest memory. */
+static bool is_short_of_memory(struct task *t) {
+    uint64_t addr = t->trap.u.exception.addr;
+    if (t->trap.u.exception.signo != SIGBUS || t->trap.u.exception.code != BUS_ADRERR) {
+        return false;
+    }
+    t->short_tries = addr == t->short_addr ? t->short_tries + 1 : 0;
+    t->short_addr = addr;
+    const void *page = mm_frame_at(t->mm, addr);
+    return page != NULL && t->short_tries < SHORT_TRIES_MAX && oom_relieve(page, true);
+}
+
 static void handle_exception(struct task *t) {
+    if (unlikely(is_short_of_memory(t))) {
+        return; /* it is tried again */
+    }
     t->fault_trapno = t->trap.u.exception.trapno;
     t->fault_error = t->trap.u.exception.error_code;
     force_fault_signal(t, t->trap.u.exception.signo, t->trap.u.exception.code,

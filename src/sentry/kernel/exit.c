@@ -94,6 +94,7 @@ void process_unlink(struct process *p) {
     struct session *s = p->pgrp->session;
 
     list_del_init(&p->sibling_link);
+    list_del_init(&p->all_link);
     p->parent = NULL;
     p->reaped = true;
     if (s->leader == p) {

@@ -349,6 +349,7 @@ static int publish(struct task *t, struct task *child, const struct kclone *a) {
     slot->task = child;
     if ((a->flags & CLONE_THREAD) == 0) {
         slot->process = p;
+        list_push_back(&g_all_processes, &p->all_link);
         process_get(p);
         publish_process(t, child, a);
     }

@@ -16,6 +16,7 @@
 #include <linux/resource.h>
 
 struct process g_kernel_process;
+struct list g_all_processes;
 
 #define RLIM_INF UINT64_MAX
 
@@ -48,6 +49,7 @@ static void process_setup(struct process *p, struct container *c) {
     list_init(&p->children);
     list_init(&p->sibling_link);
     list_init(&p->pgrp_link);
+    list_init(&p->all_link);
     spin_init(&p->sig_lock, RANK_SIGNAL);
     sig_queue_init(&p->pending);
     waitq_init(&p->child_exit);
@@ -63,6 +65,7 @@ static void process_setup(struct process *p, struct container *c) {
 
 void process_init(void) {
     cred_init();
+    list_init(&g_all_processes);
     process_setup(&g_kernel_process, NULL);
     g_kernel_process.actions = sig_actions_create(NULL);
     kassert(g_kernel_process.actions != NULL);

@@ -15,6 +15,8 @@ struct kernel_exec;
 /* The kernel's own process: owner of kernel threads, in no container. */
 extern struct process g_kernel_process;
 void process_init(void); /* once, at boot, before the first kthread_start */
+/* Those in a pid table, of all containers: process->all_link; guarded by g_tasklist_lock. */
+extern struct list g_all_processes;
 
 /* A process without threads in no tree, one reference; default limits; NULL without memory. */
 must_check struct process *process_alloc(struct container *c);

@@ -144,6 +144,8 @@ struct process {
                                  sig_lock */
     uint64_t child_max_rss, max_rss;
     int32_t oom_score_adj;
+    struct list all_link; /* g_all_processes; guarded by g_tasklist_lock, as the next */
+    bool oom_killed;      /* for want of memory: no further one is gained by it */
     uint64_t min_flt, child_min_flt;
     uint32_t dumpable; /* as PR_GET_DUMPABLE */
 };
@@ -216,6 +218,8 @@ struct task {
     uint64_t exec_user_ns; /* user time of contexts given up by execve; guarded by lock */
     uint64_t fault_addr;   /* own: cr2, trap number and error code of the last signal_force */
     uint32_t fault_trapno, fault_error;
+    uint64_t short_addr; /* own: where memory was short last, and how often in a row */
+    uint32_t short_tries;
     uint64_t sys_ns;        /* kernel time spent for it */
     uint64_t nvcsw, nivcsw; /* own, read racily: times it waited, times it gave way */
     struct io_counts io;    /* own, read racily */

@@ -158,7 +158,7 @@ int mm_fork(struct mm *parent, struct mm **out_child) {
     if (err == 0) {
         spin_lock(&parent->pt_lock);
         spin_lock_nested(&child->pt_lock);
-        err = copy_entries(parent, child);
+        err = parent->reaped ? -ENOMEM : copy_entries(parent, child); /* not what it was */
         callsite_fork(parent, child);
         if (child->broken) {
             err = -ENOMEM;

@@ -406,6 +406,75 @@ static void free_run(uint64_t pfn, uint64_t count) {
     spin_unlock(&g_frames.lock);
 }
 
+/* Takes the free frames of a chunk that may hold memory, *out_held of them.  Precondition: lock. */
+static bool hold_free(uint64_t index, uint64_t out_held[CHUNK_WORDS], uint32_t *out_count) {
+    struct chunk *c = chunk_get(index);
+    *out_count = 0;
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        out_held[w] = c->free[w] & c->dirty[w];
+        c->free[w] &= ~out_held[w];
+        *out_count += (uint32_t)__builtin_popcountll(out_held[w]);
+    }
+    if (*out_count == 0) {
+        return false;
+    }
+    if (bit_test(g_frames.spare, index)) {
+        bit_clear(g_frames.spare, index);
+        g_frames.spare_count--;
+    }
+    c->free_count -= *out_count;
+    chunk_publish(index, c);
+    return true;
+}
+
+/* Gives them back as holes.  Precondition: lock. */
+static void release_clean(uint64_t index, const uint64_t *held, uint32_t count) {
+    struct chunk *c = chunk_get(index);
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        c->free[w] |= held[w];
+        c->dirty[w] &= ~held[w];
+    }
+    c->free_count += count;
+    c->run_bound = c->free_count;
+    if (c->free_count < CHUNK_FRAMES || bits_next(c->dirty, CHUNK_FRAMES, 0, true) < CHUNK_FRAMES) {
+        chunk_publish(index, c);
+        return;
+    }
+    bit_clear(g_frames.partial, index);
+    bit_clear(g_frames.taken, index);
+    g_frames.hole_from = MIN(g_frames.hole_from, index / 64);
+}
+
+static void trim_chunk(uint64_t index) {
+    uint64_t held[CHUNK_WORDS];
+    uint32_t count;
+    spin_lock(&g_frames.lock);
+    bool free = bit_test(g_frames.spare, index) || bit_test(g_frames.partial, index);
+    free = free && hold_free(index, held, &count);
+    spin_unlock(&g_frames.lock);
+    if (!free) {
+        return;
+    }
+    for (uint32_t at = bits_next(held, CHUNK_FRAMES, 0, true); at < CHUNK_FRAMES;) {
+        uint32_t end = bits_next(held, CHUNK_FRAMES, at, false);
+        hal_memory_punch((index << CHUNK_SHIFT) + at, end - at);
+        at = bits_next(held, CHUNK_FRAMES, end, true);
+    }
+    spin_lock(&g_frames.lock);
+    release_clean(index, held, count);
+    spin_unlock(&g_frames.lock);
+}
+
+void frame_trim(void) {
+    for (uint64_t w = 0; w < g_frames.word_count; w++) {
+        uint64_t some = atomic_load_relaxed(&g_frames.spare[w]);
+        some |= atomic_load_relaxed(&g_frames.partial[w]);
+        for (; some != 0; some &= some - 1) {
+            trim_chunk(w * 64 + (uint64_t)__builtin_ctzll(some));
+        }
+    }
+}
+
 bool frame_is_window(uint64_t pfn) {
     return pfn >= hal_memory()->window_base;
 }

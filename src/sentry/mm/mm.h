@@ -48,6 +48,8 @@ bool frame_is_window(uint64_t pfn);
 static inline void *frame_ptr(uint64_t pfn) {
     return hal_memory()->linear + (pfn << PAGE_SHIFT);
 }
+/* Gives the memory of free frames back to the host. */
+void frame_trim(void);
 uint64_t frames_used(void);
 uint64_t frames_total(void);
 void frame_init(void);
@@ -118,6 +120,7 @@ struct mm {
     uint32_t cow_faults;   /* guarded by pt_lock: since the last fork; sizes the clusters */
     uint32_t kick;         /* atomic: orders wait that another mm's task queued */
     bool forked;           /* guarded by pt_lock: a fork's child whose space is still to be bound */
+    bool reaped;           /* guarded by pt_lock: its memory was taken away, as it ends (mm_reap) */
     bool broken; /* guarded by pt_lock: a revoking order was lost, so frames stay gathered and
                     faults fail */
     struct callsites *callsites; /* atomic: NULL until calls are counted (callsite.c) */
@@ -160,6 +163,12 @@ must_check int mm_set_brk_start(struct mm *mm, uint64_t addr);
 /* A page fault of user code: queues what mends it.  0; -EFAULT (SIGSEGV, *out_code
  * SEGV_MAPERR/ACCERR); -EIO (SIGBUS, BUS_ADRERR); -ENOMEM (SIGBUS / kill). */
 must_check int mm_fault(struct mm *mm, uint64_t addr, uint32_t access, int *out_code);
+/* The page of addr in the linear map when it is guest memory, no host file's, or NULL. */
+const void *mm_frame_at(struct mm *mm, uint64_t addr);
+bool mm_is_broken(struct mm *mm);
+/* Gives the private memory of an mm whose processes are being killed back to the host at once; its
+ * pages read as zero from now on, and it cannot be forked.  Under no spinlock; does not sleep. */
+void mm_reap(struct mm *mm);
 /* Releases gathered frames; called by the return path when the space's orders have been carried
  * out.  Does nothing while platform_orders_pending(mm->space), so it may be called at any time. */
 void mm_orders_done(struct mm *mm);

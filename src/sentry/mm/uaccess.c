@@ -14,6 +14,7 @@
 
 #include "arch/x86_64/callsite.h"
 #include "base/string.h"
+#include "kernel/oom.h"
 #include "kernel/task.h"
 
 #define MEND_MAX 1000 /* tries of one page before giving up on it */
@@ -55,6 +56,30 @@ static int move(const struct user_access *a, uint64_t pte, uint64_t addr, char *
     return a->op == USER_WRITE ? hal_copy(page, buf, len) : hal_zero(page, len);
 }
 
+/* Whether `at` is guest memory of which the host does not give the page, and gets some back. */
+static bool relieve_at(const void *at) {
+    const struct hal_memory *m = hal_memory();
+    uintptr_t off = (uintptr_t)at - (uintptr_t)m->linear;
+    uint32_t *word = (uint32_t *)ALIGN_DOWN((uintptr_t)at, sizeof(uint32_t));
+    uint32_t seen;
+    if (at == NULL || off >= m->frame_count * PAGE_SIZE || hal_cas_u32(word, 0, 0, &seen) == 0) {
+        return false;
+    }
+    return !signal_fatal_pending(current) && oom_relieve(at, false);
+}
+
+/* A copy between user memory and buf failed: true when it is worth another try. */
+static bool relieve(struct mm *mm, uint64_t addr, const char *buf, size_t len) {
+    return relieve_at(mm_frame_at(mm, addr)) || relieve_at(buf) ||
+           relieve_at(buf != NULL ? buf + len - 1 : NULL);
+}
+
+/* Likewise when no frame could be had. */
+static bool relieve_fault(struct mm *mm, int err) {
+    return err == -ENOMEM && !mm_is_broken(mm) && !signal_fatal_pending(current) &&
+           oom_relieve(NULL, false);
+}
+
 /* `len` bytes within one page. */
 static int access_page(const struct user_access *a, uint64_t addr, char *buf, size_t len) {
     for (int i = 0; i < MEND_MAX; i++) {
@@ -62,11 +87,11 @@ static int access_page(const struct user_access *a, uint64_t addr, char *buf, si
         const uint64_t *pte = entry_for(a, addr);
         int err = pte != NULL ? move(a, *pte, addr, buf, len) : 0;
         spin_unlock(&a->mm->pt_lock);
-        if (likely(pte != NULL)) {
-            return err;
+        if (likely(pte != NULL && err == 0)) {
+            return 0;
         }
-        err = mend(a, addr);
-        if (err != 0) {
+        if (pte != NULL ? !relieve(a->mm, addr, buf, len)
+                        : (err = mend(a, addr)) != 0 && !relieve_fault(a->mm, err)) {
             return -EFAULT;
         }
     }
@@ -148,7 +173,9 @@ int mm_replace_code(struct mm *mm, uint64_t addr, const uint8_t *old, const uint
     for (int i = 0; i < MEND_MAX; i++) {
         spin_lock(&mm->pt_lock);
         const uint64_t *pte = entry_for(&a, addr);
-        bool own = pte != NULL && (*pte & PTE_ANON) != 0; /* memory, not a file's page */
+        /* Memory, not a file's page, and memory that is there: nothing here survives a bus error.
+         */
+        bool own = pte != NULL && (*pte & PTE_ANON) != 0 && !mm->reaped;
         bool done = own && arch_code_replace(frame_ptr(pte_pfn(*pte)), off, old, fresh, len,
                                              atomic_load(&mm->users) == 1);
         spin_unlock(&mm->pt_lock);
@@ -189,11 +216,15 @@ static int pin_page(const struct user_access *a, uint64_t addr, uint64_t *out_pf
             frame_get(*out_pfn);
         }
         spin_unlock(&a->mm->pt_lock);
-        if (pte != NULL) {
+        if (pte == NULL) {
+            int err = mend(a, addr);
+            if (err != 0 && !relieve_fault(a->mm, err)) {
+                return -EFAULT;
+            }
+        } else if (relieve_at(frame_ptr(*out_pfn))) { /* the host's call would fail */
+            frame_put(*out_pfn);
+        } else {
             return 0;
-        }
-        if (mend(a, addr) != 0) {
-            return -EFAULT;
         }
     }
     return -EFAULT;
@@ -281,10 +312,11 @@ static int word_access(uint64_t addr, const uint32_t *expected_desired, uint32_t
                       : hal_load_u32(word, out_seen);
         }
         spin_unlock(&a.mm->pt_lock);
-        if (pte != NULL) {
-            return err;
+        if (pte != NULL && err == 0) {
+            return 0;
         }
-        if (mend(&a, addr) != 0) {
+        if (pte != NULL ? !relieve(a.mm, addr, NULL, 0)
+                        : (err = mend(&a, addr)) != 0 && !relieve_fault(a.mm, err)) {
             return -EFAULT;
         }
     }

@@ -12,6 +12,7 @@
 #include "kernel/kmalloc.h"
 #include "kernel/lock.h"
 #include "kernel/log.h"
+#include "kernel/oom.h"
 #include "kernel/signal.h"
 #include "kernel/task.h"
 #include "mm/mm.h"
@@ -343,6 +344,14 @@ void task_yield(void) {
 
 bool signal_pending(struct task *t) {
     return false;
+}
+
+bool signal_fatal_pending(struct task *t) {
+    return false;
+}
+
+bool oom_relieve(const void *wanted, bool may_wait) {
+    return false; /* nobody to kill */
 }
 
 int signal_send_task(struct task *t, int signo, const struct ksiginfo *info) {

@@ -7,6 +7,7 @@
 
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
+#include "kernel/oom.h"
 #include "mm/shm.h"
 
 static struct cpu g_cpu;
@@ -370,4 +371,14 @@ void fakes_init(uint64_t frame_count) {
     g_fake_rlimits[3] = 8 * MIB; /* RLIMIT_STACK */
     frame_init();
     mm_init();
+}
+
+/* ---- want of memory: nobody to kill ---- */
+
+bool oom_relieve(const void *wanted, bool may_wait) {
+    return false;
+}
+
+bool signal_fatal_pending(struct task *t) {
+    return false;
 }

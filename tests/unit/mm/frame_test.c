@@ -100,6 +100,32 @@ static void memory_ends(void) {
     frame_put_run(pfn, FRAMES);
 }
 
+/* Free frames are holes afterwards, used ones are as they were. */
+static void trimming(void) {
+    uint64_t kept, gone, again;
+    CHECK(frame_alloc_run(100, &gone) == 0);
+    CHECK(frame_alloc_run(100, &kept) == 0);
+    memset(frame_ptr(gone), 0xaa, 100 * PAGE_SIZE);
+    memset(frame_ptr(kept), 0xbb, 100 * PAGE_SIZE);
+    uint64_t used = hal_memory_used();
+    frame_put_run(gone, 100);
+    frame_trim();
+    CHECK(hal_memory_used() + 100 * PAGE_SIZE <= used);
+    const uint8_t *bytes = frame_ptr(kept);
+    CHECK(bytes[0] == 0xbb && bytes[100 * PAGE_SIZE - 1] == 0xbb);
+    CHECK(frame_alloc_run(100, &again) == 0);
+    CHECK(is_zero(again, 100) && frame_refs(again) == 1);
+    frame_put_run(again, 100);
+    frame_put_run(kept, 100);
+    frame_trim(); /* a whole chunk: a hole again */
+    CHECK(frame_alloc_run(600, &again) == 0);
+    CHECK(is_zero(again, 600));
+    frame_put_run(again, 600);
+    frame_trim();
+    frame_trim();
+    CHECK(frames_used() == 0);
+}
+
 /* Random runs against a model of who owns which frame. */
 static void random_runs(void) {
     enum { MAX = 400 };
@@ -127,6 +153,8 @@ static void random_runs(void) {
             runs[n].mark = (uint8_t)(fakes_random() | 1);
             memset(frame_ptr(pfn), runs[n].mark, count * PAGE_SIZE);
             n++;
+        } else if (fakes_random() % 64 == 0) {
+            frame_trim();
         } else if (n > 0) {
             size_t k = fakes_random() % n;
             const uint8_t *bytes = frame_ptr(runs[k].pfn);
@@ -150,6 +178,7 @@ int main(void) {
                                           references_keep_frames,
                                           large_runs_go_back,
                                           memory_ends,
+                                          trimming,
                                           random_runs};
     for (size_t i = 0; i < ARRAY_COUNT(tests); i++) {
         tests[i]();

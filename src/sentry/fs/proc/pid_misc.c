@@ -8,6 +8,7 @@
 #include "base/fmt.h"
 #include "base/string.h"
 #include "kernel/cpu.h"
+#include "kernel/oom.h"
 #include "kernel/process.h"
 #include "kernel/time.h"
 
@@ -73,8 +74,7 @@ static int show_limits(struct seq *s, struct task *t, const struct proc_node *no
 }
 
 static int show_oom_score(struct seq *s, struct task *t, const struct proc_node *node) {
-    int32_t score = 666 + t->process->oom_score_adj * 2 / 3;
-    seq_printf(s, "%d\n", MAX(score, 0));
+    seq_printf(s, "%d\n", oom_score(t->process));
     return 0;
 }
 
