@@ -82,6 +82,8 @@ int cli_apply_settings(const struct cli_globals *globals, const char *option, co
     c->platform = s.platform;
     c->handover = s.handover;
     c->vm_files = s.vm_files;
+    c->vm_start_timeout_s = s.vm_start_timeout_s;
+    c->vm_answer_timeout_s = s.vm_answer_timeout_s;
     e = image != NULL ? settings_root_image(&s, kind, image, bundle, c, err) : 0;
     return e != 0 ? e : oci_annotations_apply(&reading, c, err);
 }

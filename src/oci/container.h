@@ -86,6 +86,7 @@ struct container {
     bool strace;
     uint32_t handover; /* MOAT_HANDOVER_* */
     enum vm_files vm_files;
+    uint32_t vm_start_timeout_s, vm_answer_timeout_s; /* 0: any time */
     struct oci_hook_list hooks[HOOK_STAGES];
     struct oci_key_values annotations;
     struct oci_linux linux_;

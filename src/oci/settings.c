@@ -13,8 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FILE_MAX  65536u
-#define VALUE_MAX 256u
+#define FILE_MAX    65536u
+#define VALUE_MAX   256u
+#define SECONDS_MAX 86400u
 
 static const char *const g_kinds[] = {"native", "sentry", "vm", "vm+sentry", NULL};
 static const char *const g_annotations[] = {"stronger", "any", "ignore", NULL};
@@ -92,6 +93,16 @@ static int take_kinds(const struct line *l, uint32_t *out_mask, int *out_first) 
     return 0;
 }
 
+static int take_seconds(const struct line *l, uint32_t *out) {
+    char *end = NULL;
+    unsigned long value = isdigit((unsigned char)l->value[0]) ? strtoul(l->value, &end, 10) : 0;
+    if (value == 0 || value > SECONDS_MAX || *end != '\0') {
+        return complain(l, "must be a number of seconds, 1 to 86400");
+    }
+    *out = (uint32_t)value;
+    return 0;
+}
+
 /* ---- keys ---- */
 
 enum key {
@@ -104,11 +115,14 @@ enum key {
     KEY_HANDOVER,
     KEY_VM_IMAGES,
     KEY_VM_FILES,
+    KEY_VM_START,
+    KEY_VM_ANSWER,
     KEYS
 };
 
-static const char *const g_keys[] = {"isolation", "allow",    "lock",      "annotation", "overlay",
-                                     "platform",  "handover", "vm.images", "vm.files",   NULL};
+static const char *const g_keys[] = {
+    "isolation", "allow",     "lock",     "annotation",       "overlay",           "platform",
+    "handover",  "vm.images", "vm.files", "vm.start-timeout", "vm.answer-timeout", NULL};
 
 struct reading {
     struct settings *s;
@@ -156,6 +170,12 @@ static int take_value(struct reading *r, enum key key, const struct line *l) {
     case KEY_VM_FILES:
         e = take_word(l, g_vm_files, &index);
         s->vm_files = (enum vm_files)index;
+        break;
+    case KEY_VM_START:
+        e = take_seconds(l, &s->vm_start_timeout_s);
+        break;
+    case KEY_VM_ANSWER:
+        e = take_seconds(l, &s->vm_answer_timeout_s);
         break;
     case KEYS:
         break;
@@ -230,7 +250,9 @@ static void set_defaults(struct settings *s) {
                            .overlay = OVERLAY_NONE,
                            .platform = PLATFORM_AUTO,
                            .handover = MOAT_HANDOVER_AUTO,
-                           .vm_files = VM_FILES_VIRTIOFSD};
+                           .vm_files = VM_FILES_VIRTIOFSD,
+                           .vm_start_timeout_s = 300,
+                           .vm_answer_timeout_s = 60};
 }
 
 int settings_parse(const char *path, const char *text, size_t len, struct settings *out,

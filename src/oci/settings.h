@@ -40,6 +40,7 @@ struct settings {
     uint32_t handover;   /* MOAT_HANDOVER_* */
     char vm_images[256]; /* folder of root images that annotations may name by absolute path; "" */
     enum vm_files vm_files;
+    uint32_t vm_start_timeout_s, vm_answer_timeout_s;
     char path[256]; /* where they come from; "" when there is no file */
 };
 

@@ -7,6 +7,7 @@
 #include "host/msg.h"
 #include "host/mux.h"
 #include "moat/agent.h"
+#include "vm/pending.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +16,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SLOTS    (MOAT_AGENT_STREAMS / 3u)
-#define REQUESTS 128u
+#define SLOTS        (MOAT_AGENT_STREAMS / 3u)
+#define MESSAGE_SIZE sizeof(((struct moat_ctl_reply *)0)->message)
 
 /* A process: its streams are 3 slot ... 3 slot + 2. */
 struct slot {
@@ -36,7 +37,7 @@ struct bridge {
     uint64_t boot_ns;            /* of the guest's kernel before it */
     uint32_t next_slot;
     struct slot slots[SLOTS];
-    uint32_t requests[REQUESTS]; /* ids under way, for the news that no answer will come */
+    struct pending pending; /* for the news that no answer will come */
 };
 
 static struct bridge g_bridge; /* too large for a stack; one a process */
@@ -44,15 +45,6 @@ static struct bridge g_bridge; /* too large for a stack; one a process */
 static bool send_monitor(struct bridge *b, const void *record, size_t size) {
     b->failed = b->failed || msg_send(b->control, record, size, NULL, 0, false) != 0;
     return !b->failed;
-}
-
-static void note_request(struct bridge *b, uint32_t id, bool begins) {
-    for (uint32_t i = 0; i < REQUESTS && id != 0; i++) {
-        if (b->requests[i] == (begins ? 0 : id)) {
-            b->requests[i] = begins ? id : 0;
-            return;
-        }
-    }
 }
 
 static void answer_failure(struct bridge *b, uint32_t id, int error, const char *message) {
@@ -122,6 +114,15 @@ static int open_streams(struct bridge *b, struct slot *s, uint32_t first, int *f
     return mux_open(&b->mux, first + 1, steal_fd(&fds[1]), true);
 }
 
+/* False when it is answered already. */
+static bool begin_request(struct bridge *b, const struct moat_ctl_header *h) {
+    bool ok = pending_add(&b->pending, h->id, h->type, clock_now_ns(CLOCK_MONOTONIC));
+    if (!ok) {
+        answer_failure(b, h->id, -EAGAIN, "too many requests to the virtual machine at once");
+    }
+    return ok;
+}
+
 static void take_create(struct bridge *b, const char *record, size_t size, int *fds,
                         size_t fd_count) {
     struct moat_agent_create fixed;
@@ -132,6 +133,10 @@ static void take_create(struct bridge *b, const char *record, size_t size, int *
         answer_failure(b, fixed.ref.h.id, -EAGAIN, "too many processes in the virtual machine");
         return;
     }
+    if (!begin_request(b, &fixed.ref.h)) {
+        s->used = false;
+        return;
+    }
     s->request = fixed.ref.h.id;
     fixed.ref.container[sizeof(fixed.ref.container) - 1] = '\0';
     fixed.ref.exec_id[sizeof(fixed.ref.exec_id) - 1] = '\0';
@@ -140,7 +145,6 @@ static void take_create(struct bridge *b, const char *record, size_t size, int *
     int e = open_streams(b, s, 3 * index, fds, (fixed.flags & MOAT_PROC_TERMINAL) != 0);
     e = e != 0 ? e : mux_send(&b->mux, MOAT_AGENT_RECORD, (uint16_t)(3 * index), record, size);
     b->failed = b->failed || e != 0;
-    note_request(b, fixed.ref.h.id, true);
 }
 
 static void take_record(struct bridge *b) {
@@ -159,8 +163,7 @@ static void take_record(struct bridge *b) {
         bool creates = h.type == MOAT_CTL_CREATE || h.type == MOAT_CTL_EXEC;
         if (creates && (size_t)n >= sizeof(struct moat_agent_create)) {
             take_create(b, record, (size_t)n, fds, fd_count);
-        } else if (!creates) {
-            note_request(b, h.id, true);
+        } else if (!creates && begin_request(b, &h)) {
             if (h.type == MOAT_CTL_RESUME) {
                 send_welcome(b); /* its clock may have stood still */
             }
@@ -204,7 +207,9 @@ static int take_reply(struct bridge *b, const void *record, size_t size) {
             }
         }
     }
-    note_request(b, r.h.id, false);
+    if (!pending_take(&b->pending, r.h.id)) {
+        return 0; /* too late: it was answered */
+    }
     return send_monitor(b, record, size) ? 0 : -EPIPE;
 }
 
@@ -236,6 +241,7 @@ static int take_frame(void *arg, const struct moat_agent_frame *f, const void *p
         memcpy(&hello, payload, sizeof(hello));
         b->hello = true;
         b->hello_ns = clock_now_ns(CLOCK_MONOTONIC);
+        pending_up(&b->pending, b->hello_ns);
         b->boot_ns = hello.boot_ns;
         b->agent_ns = hello.ready_ns - hello.boot_ns;
         return hello.version == MOAT_AGENT_VERSION ? 0 : -EPROTO;
@@ -270,19 +276,34 @@ static void tell_ends(struct bridge *b) {
 
 /* The machine is gone, or talks nonsense: whoever waits for it is told. */
 static void tell_failure(struct bridge *b, const char *text) {
-    for (uint32_t i = 0; i < REQUESTS; i++) {
-        if (b->requests[i] != 0) {
-            answer_failure(b, b->requests[i], -EIO, text);
+    uint32_t id = 0;
+    while (pending_any(&b->pending, &id)) {
+        answer_failure(b, id, -EIO, text);
+    }
+}
+
+/* Whoever has waited long enough is told; what comes later is nobody's. */
+static void tell_late(struct bridge *b) {
+    char text[MESSAGE_SIZE];
+    uint32_t id = 0;
+    while (pending_expired(&b->pending, clock_now_ns(CLOCK_MONOTONIC), &id, text, sizeof(text))) {
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            if (b->slots[i].used && b->slots[i].request == id) {
+                close_slot(b, i);
+            }
         }
+        answer_failure(b, id, -ETIMEDOUT, text);
     }
 }
 
 void bridge_run(const struct bridge_options *o) {
     static struct pollfd polls[MUX_POLLS_MAX + 1];
     struct bridge *b = &g_bridge;
-    char text[192] = "";
+    char text[MESSAGE_SIZE] = "";
     b->control = o->control;
     b->options = o;
+    b->pending = (struct pending){
+        .start_ns = o->start_ns, .start_s = o->start_timeout_s, .answer_s = o->answer_timeout_s};
     (void)signal(SIGPIPE, SIG_IGN);             /* a reader that is gone shows as EPIPE */
     (void)fcntl(o->agent, F_SETFL, O_NONBLOCK); /* our own socket: cannot fail */
     if (mux_init(&b->mux, o->agent) != 0) {
@@ -295,7 +316,8 @@ void bridge_run(const struct bridge_options *o) {
     while (!b->failed && e == 0) {
         size_t count = mux_prepare(&b->mux, polls);
         polls[count] = (struct pollfd){.fd = o->control, .events = POLLIN};
-        if (poll(polls, count + 1, -1) < 0) {
+        int wait = pending_wait_ms(&b->pending, clock_now_ns(CLOCK_MONOTONIC));
+        if (poll(polls, count + 1, wait) < 0) {
             continue; /* EINTR */
         }
         if (polls[count].revents != 0) {
@@ -303,6 +325,7 @@ void bridge_run(const struct bridge_options *o) {
         }
         e = mux_handle(&b->mux, polls, count);
         tell_ends(b);
+        tell_late(b);
     }
     if (e == -EPROTO) {
         (void)snprintf(text, sizeof(text), "the virtual machine broke the agent's protocol");

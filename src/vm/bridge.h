@@ -14,11 +14,12 @@
 #include "base/types.h"
 
 struct bridge_options {
-    int control, agent;    /* the two connections; taken over */
-    int log;               /* gets a line about the start, or -1 */
-    uint64_t start_ns;     /* when that began, by CLOCK_MONOTONIC */
-    uint32_t export_count; /* of the shared folder */
-    uint32_t disk;         /* MOAT_AGENT_DISK_* */
+    int control, agent;                         /* the two connections; taken over */
+    int log;                                    /* gets a line about the start, or -1 */
+    uint64_t start_ns;                          /* when that began, by CLOCK_MONOTONIC */
+    uint32_t export_count;                      /* of the shared folder */
+    uint32_t start_timeout_s, answer_timeout_s; /* 0: any time */
+    uint32_t disk;                              /* MOAT_AGENT_DISK_* */
     /* Describes an early end of the machine; asked when that is to be told. */
     void (*why)(char *text, size_t size);
 };

@@ -264,6 +264,8 @@ static noreturn_fn void bridge_main(struct machine *m) {
                                            .agent = 4,
                                            .log = keep[2] >= 0 ? 5 : -1,
                                            .start_ns = m->started,
+                                           .start_timeout_s = m->c->vm_start_timeout_s,
+                                           .answer_timeout_s = m->c->vm_answer_timeout_s,
                                            .export_count = m->share.count,
                                            .disk = m->disk.kind,
                                            .why = describe_end};
@@ -389,7 +391,6 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                             .gofer_pid = -1,
                             .control_fd = -1,
                             .admin_fd = -1,
-                            .admin_answers = m.files.kind == VM_FILES_VIRTIOFSD,
                             .memory_fs = -1,
                             .network_fd = -1};
     m.started = clock_now_ns(CLOCK_MONOTONIC);
@@ -401,6 +402,7 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
     } else {
         out->control_fd = steal_fd(&m.control[0]);
         out->admin_fd = steal_fd(&m.admin[0]);
+        out->admin_answers = m.files.kind == VM_FILES_VIRTIOFSD;
         out->export_count = m.share.count;
         if (m.network[0] >= 0) {
             out->network = &g_machine_network;

@@ -27,6 +27,7 @@ def cgroup_folders(name):
 class BundleTest(unittest.TestCase):
     """One test with a bundle in self.bundle and containers below self.state; subclasses set `isolation`."""
     isolation = "sentry"
+    timeout = 60  # of a create
 
     def setUp(self):
         self.before = moat.left_behind()
@@ -80,7 +81,7 @@ class BundleTest(unittest.TestCase):
         with open(self.dir + "/out", "wb") as out:
             r = subprocess.run([moat.MOAT, "--root", self.state, "--log", self.dir + "/log", "create", "--isolation", self.isolation,
                                 "--bundle", self.bundle, "--pid-file", self.dir + "/pid", *options, name],
-                               stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=60)
+                               stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=self.timeout)
         if ok:
             self.assertEqual(r.returncode, 0, self.output())
         return r

@@ -29,7 +29,7 @@ class Cut:
         inject = ["-e", f"trace={cut[0]}", "-e", f"inject={cut[0]}:signal=KILL:when={cut[1]}"] if cut else []
         with open(self.dir + "/out", "wb") as out:
             r = subprocess.run(["strace", "-o", log, *inject, moat.MOAT, "--root", self.state, *args], stdin=subprocess.DEVNULL,
-                               stdout=out, stderr=out, timeout=60)
+                               stdout=out, stderr=out, timeout=self.timeout)
         counts, calls = collections.Counter(), []
         with open(log, encoding="utf-8", errors="replace") as f:
             for m in filter(None, map(re.compile(r"([a-z0-9_]+)\(").match, f)):
@@ -40,9 +40,9 @@ class Cut:
     def create_args(self, name):
         return ["create", "--isolation", self.isolation, "--bundle", self.bundle, "--pid-file", self.dir + "/pid", name]
 
-    def points(self, calls):
+    def points(self, calls, count=POINTS):
         """Calls spread over the run, behind the loader's."""
-        step = max(1, len(calls) // POINTS)
+        step = max(1, len(calls) // count)
         return calls[step // 2 + 1::step]
 
     def clear(self, name):
@@ -64,7 +64,7 @@ class Cut:
                 # Nothing is in the way of the next one of that name.
                 self.create(name)
                 self.clear(name)
-        self.assertGreater(cuts, POINTS // 2)
+        self.assertGreater(cuts, len(self.points(calls)) // 2)
 
     def test_start(self):
         name = self.name()

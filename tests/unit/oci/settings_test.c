@@ -26,7 +26,14 @@ static void test_bad_files(void) {
         {"isolation=sentry\nisolation=sentry\n", "moat.conf:2: isolation: is set twice"},
         {"Isolation = sentry",
          "moat.conf:1: unknown key: 'Isolation' is not known; it can be isolation, allow, lock, "
-         "annotation, overlay, platform, handover, vm.images, vm.files"},
+         "annotation, overlay, platform, handover, vm.images, vm.files, "
+         "vm.start-timeout, vm.answer-timeout"},
+        {"vm.start-timeout = 0",
+         "moat.conf:1: vm.start-timeout: must be a number of seconds, 1 to 86400"},
+        {"vm.answer-timeout = 5s",
+         "moat.conf:1: vm.answer-timeout: must be a number of seconds, 1 to 86400"},
+        {"vm.answer-timeout = -5",
+         "moat.conf:1: vm.answer-timeout: must be a number of seconds, 1 to 86400"},
         {"vm.images = images", "moat.conf:1: vm.images: must be the absolute path of a folder"},
         {"lock = yes", "moat.conf:1: lock: 'yes' is not known; it can be false, true"},
         {"allow = sentry, foo",
@@ -62,6 +69,8 @@ static void test_good_files(void) {
     CHECK(parse("allow = vm,sentry", &s, &err) == 0 && s.isolation == ISOLATION_VM);
     CHECK(s.allowed == (1u << ISOLATION_VM | 1u << ISOLATION_SENTRY));
     CHECK(parse("lock = true", &s, &err) == 0 && s.allowed == 1u << ISOLATION_SENTRY);
+    CHECK(parse("vm.start-timeout = 7\nvm.answer-timeout=86400", &s, &err) == 0 &&
+          s.vm_start_timeout_s == 7 && s.vm_answer_timeout_s == 86400);
     CHECK(parse("vm.files = gofer", &s, &err) == 0 && s.vm_files == VM_FILES_GOFER);
     CHECK(settings_parse("moat.conf", "a\0b", 3, &s, &err) == -EINVAL);
 }
