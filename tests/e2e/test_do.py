@@ -40,6 +40,23 @@ class Do(unittest.TestCase):
         self.assertEqual(r.returncode, 126)
         self.assertIn("/etc/passwd", r.stderr)
 
+    def test_inotify_limits(self):
+        """What root inside writes into the sysctls holds: the settings are the sandbox's own."""
+        program = """
+import ctypes, os
+for name, value in (("instances", "2"), ("watches", "3")):
+    open("/proc/sys/fs/inotify/max_user_" + name, "w").write(value)
+c = ctypes.CDLL(None, use_errno=True)
+a = [c.inotify_init() for _ in range(3)]
+print(a[1] > 0, a[2], ctypes.get_errno())
+print([c.inotify_add_watch(a[i % 2], p.encode(), 2) for i, p in enumerate(("/etc", "/usr", "/tmp", "/var"))], ctypes.get_errno())
+print(c.inotify_add_watch(a[1], b"/usr", 4))
+os.close(a[0])
+print(c.inotify_add_watch(a[1], b"/var", 2))
+"""
+        # EMFILE for the third instance, ENOSPC for the fourth watch; one that is there may be changed.
+        self.assertEqual(self.out("python3", "-c", program), "True -1 24\n[1, 1, 2, -1] 28\n1\n2\n")
+
     def test_streams(self):
         r = moat.do("sh", "-c", "tr a-z A-Z; echo oops >&2", stdin=subprocess.DEVNULL)
         self.assertEqual((r.stdout, r.stderr), ("", "oops\n"))

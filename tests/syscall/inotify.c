@@ -215,6 +215,67 @@ static void truncate_and_link(void) {
     CHECK(expect(IN_CREATE, "s"));
 }
 
+/* ---- limits ---- */
+
+static unsigned long sysctl_value(const char *name) {
+    char path[128];
+    unsigned long value = 0;
+    snprintf(path, sizeof(path), "/proc/sys/fs/inotify/%s", name);
+    FILE *f = fopen(path, "r");
+    REQUIRE(f != NULL && fscanf(f, "%lu", &value) == 1);
+    fclose(f);
+    return value;
+}
+
+/* Of one user; others may have some already. */
+static void limit_of_instances(void) {
+    unsigned long limit = sysctl_value("max_user_instances"), count = 0;
+    if (limit > 512) {
+        SKIP("more instances are allowed than descriptors");
+    }
+    int fd, last = -1;
+    while ((fd = inotify_init1(IN_CLOEXEC)) >= 0) {
+        last = fd;
+        count++;
+        REQUIRE(count <= limit);
+    }
+    CHECK_EQ(errno, EMFILE);
+    CHECK(count > 0);
+    int other = dup(last);
+    CHECK(other >= 0); /* not for want of descriptors */
+    close(other);
+    CHECK_EQ(close(last), 0);
+    last = inotify_init1(IN_CLOEXEC);
+    CHECK(last >= 0 || errno == EMFILE); /* somebody else of this user may be quicker */
+}
+
+static void queue_overflows(void) {
+    unsigned long limit = sysctl_value("max_queued_events");
+    if (limit > 100000) {
+        SKIP("the queue is long");
+    }
+    int fd = inotify_init1(IN_NONBLOCK), a = open("a", O_CREAT | O_WRONLY, 0600);
+    static char buf[65536] __attribute__((aligned(8)));
+    unsigned long events = 0;
+    ssize_t n;
+    bool overflow = false;
+    REQUIRE(fd >= 0 && a >= 0 && inotify_add_watch(fd, "a", IN_MODIFY | IN_ATTRIB) > 0);
+    for (unsigned long i = 0; i < limit + 10; i++) { /* equal ones in a row would count as one */
+        REQUIRE((i % 2 == 0 ? fchmod(a, 0600) : (int)write(a, "x", 1) - 1) == 0);
+    }
+    while ((n = read(fd, buf, sizeof(buf))) > 0) {
+        for (char *at = buf; at < buf + n;) {
+            struct inotify_event *e = (void *)at;
+            CHECK(!overflow); /* it is the last one */
+            overflow = e->mask == IN_Q_OVERFLOW && e->wd == -1;
+            events++;
+            at += sizeof(*e) + e->len;
+        }
+    }
+    CHECK(overflow);
+    CHECK_EQ(events, limit + 1);
+}
+
 int main(void) {
     RUN(create_and_delete);
     RUN(life_of_a_file);
@@ -228,5 +289,7 @@ int main(void) {
     RUN(poll_and_count);
     RUN(dont_follow);
     RUN(truncate_and_link);
+    RUN(limit_of_instances);
+    RUN(queue_overflows);
     TEST_MAIN_END;
 }

@@ -9,6 +9,7 @@
 #include "fs/poll.h"
 #include "kernel/kmalloc.h"
 #include "kernel/log.h"
+#include "kernel/task.h"
 
 uint32_t g_fsnotify_watches;
 
@@ -45,10 +46,10 @@ static struct inotify_record *inotify_record_new(int32_t wd, uint32_t mask, uint
 
 void inotify_queue(struct inotify *in, int32_t wd, uint32_t mask, uint32_t cookie,
                    const char *name) {
-    if (in->record_count > INOTIFY_QUEUE_MAX) {
+    if (in->record_count > in->record_max) {
         return; /* the overflow was told already */
     }
-    if (in->record_count == INOTIFY_QUEUE_MAX) {
+    if (in->record_count == in->record_max) {
         wd = -1;
         mask = IN_Q_OVERFLOW;
         cookie = 0;
@@ -89,6 +90,7 @@ bool inotify_watch_detach(struct inotify_watch *w) {
     (void)radix_del(&in->watches, &kradix_alloc, (uint64_t)w->wd); /* was there */
     inotify_queue(in, w->wd, IN_IGNORED, 0, NULL);
     spin_unlock(&in->lock);
+    (void)atomic_fetch_sub(&in->user->inotify_watches, 1u);
     (void)atomic_fetch_sub(&g_fsnotify_watches, 1u);
     return true;
 }

@@ -5,6 +5,7 @@
 #include "fs/fsnotify.h"
 #include "fs/inotify_int.h"
 #include "fs/poll.h"
+#include "fs/proc/sysctl.h"
 #include "kernel/kmalloc.h"
 #include "kernel/signal.h"
 #include "kernel/task.h"
@@ -178,29 +179,57 @@ static struct inotify_watch *inotify_watch_new(struct inotify *in, struct inode 
     return w;
 }
 
-static int inotify_add(struct inotify *in, struct inode *inode, uint32_t mask) {
-    if (atomic_fetch_add(&g_fsnotify_watches, 1u) >= INOTIFY_WATCHES_MAX) {
-        (void)atomic_fetch_sub(&g_fsnotify_watches, 1u);
-        return -ENOSPC;
+/* Room for one more watch, and it is counted.  One that exists may be changed without. */
+static bool inotify_count_watch(struct inotify *in) {
+    if (!user_count_up(&in->user->inotify_watches, proc_inotify_limits().watches)) {
+        return false;
     }
+    if (!user_count_up(&g_fsnotify_watches, INOTIFY_WATCHES_MAX)) {
+        (void)atomic_fetch_sub(&in->user->inotify_watches, 1u);
+        return false;
+    }
+    return true;
+}
+
+static void inotify_uncount_watch(struct inotify *in) {
+    (void)atomic_fetch_sub(&in->user->inotify_watches, 1u);
+    (void)atomic_fetch_sub(&g_fsnotify_watches, 1u);
+}
+
+static int inotify_add(struct inotify *in, struct inode *inode, uint32_t mask) {
+    bool room = inotify_count_watch(in);
     struct inotify_watch *fresh = inotify_watch_new(in, inode, mask);
     if (fresh == NULL) {
-        (void)atomic_fetch_sub(&g_fsnotify_watches, 1u);
+        if (room) {
+            inotify_uncount_watch(in);
+        }
         return -ENOMEM;
     }
     spin_lock(&inode->lock);
     struct inotify_watch *old = inotify_watch_on(in, inode);
-    int result = old != NULL ? inotify_watch_update(old, mask) : inotify_watch_attach(fresh);
+    int result = old != NULL ? inotify_watch_update(old, mask)
+                 : room      ? inotify_watch_attach(fresh)
+                             : -ENOSPC;
     bool used = fresh->attached;
     spin_unlock(&inode->lock);
     if (!used) {
-        (void)atomic_fetch_sub(&g_fsnotify_watches, 1u);
+        if (room) {
+            inotify_uncount_watch(in);
+        }
         inotify_watch_put(fresh);
     }
     return result;
 }
 
 /* ---- instances -------------------------------------------------------------------------- */
+
+/* What inotify_new counted is counted no more. */
+static void inotify_free(struct inotify *in) {
+    (void)atomic_fetch_sub(&in->user->inotify_instances, 1u);
+    (void)atomic_fetch_sub(&g_inotify_instances, 1u);
+    user_counts_put(in->user);
+    kfree(in);
+}
 
 static void inotify_release(struct file *file) {
     struct inotify *in = file->private;
@@ -224,8 +253,7 @@ static void inotify_release(struct file *file) {
         kfree(r);
     }
     radix_clear(&in->watches, &kradix_alloc);
-    kfree(in);
-    (void)atomic_fetch_sub(&g_inotify_instances, 1u);
+    inotify_free(in);
 }
 
 static const struct file_ops g_inotify_ops = {
@@ -235,33 +263,52 @@ static const struct file_ops g_inotify_ops = {
     .ioctl = inotify_ioctl,
 };
 
-static struct inotify *inotify_new(void) {
+/* -EMFILE when the user has, or all have, too many. */
+static int inotify_new(struct inotify **out) {
+    struct inotify_limits limits = proc_inotify_limits();
     struct inotify *in = kzalloc(sizeof(*in));
-    if (in != NULL) {
-        spin_init(&in->lock, RANK_FILE);
-        list_init(&in->records);
-        waitq_init(&in->waitq);
-        in->next_wd = 1;
+    int err = -ENOMEM;
+    if (in == NULL) {
+        return err;
     }
-    return in;
+    in->user = user_counts_get(current->process->container, current->cred->euid);
+    if (in->user == NULL) {
+        goto fail;
+    }
+    err = -EMFILE;
+    if (!user_count_up(&in->user->inotify_instances, limits.instances)) {
+        goto fail;
+    }
+    if (!user_count_up(&g_inotify_instances, INOTIFY_INSTANCES_MAX)) {
+        (void)atomic_fetch_sub(&in->user->inotify_instances, 1u);
+        goto fail;
+    }
+    spin_init(&in->lock, RANK_FILE);
+    list_init(&in->records);
+    waitq_init(&in->waitq);
+    in->next_wd = 1;
+    in->record_max = (uint32_t)MIN(limits.events, INOTIFY_QUEUE_MAX);
+    *out = in;
+    return 0;
+fail:
+    user_counts_put(in->user);
+    kfree(in);
+    return err;
 }
 
 static int64_t inotify_create(uint32_t flags) {
     if ((flags & ~(uint32_t)(IN_CLOEXEC | IN_NONBLOCK)) != 0) {
         return -EINVAL;
     }
-    if (atomic_fetch_add(&g_inotify_instances, 1u) >= INOTIFY_INSTANCES_MAX) {
-        (void)atomic_fetch_sub(&g_inotify_instances, 1u);
-        return -EMFILE;
-    }
-    struct inotify *in = inotify_new();
+    struct inotify *in;
     struct file *file;
-    int err = in == NULL ? -ENOMEM
-                         : file_anon("inotify", &g_inotify_ops, in, O_RDONLY | (flags & O_NONBLOCK),
-                                     &file);
+    int err = inotify_new(&in);
     if (err != 0) {
-        kfree(in);
-        (void)atomic_fetch_sub(&g_inotify_instances, 1u);
+        return err;
+    }
+    err = file_anon("inotify", &g_inotify_ops, in, O_RDONLY | (flags & O_NONBLOCK), &file);
+    if (err != 0) {
+        inotify_free(in);
         return err;
     }
     int fd = fd_install(file, (flags & IN_CLOEXEC) != 0, 0);

@@ -15,9 +15,10 @@
 
 #include <linux/inotify.h>
 
-#define INOTIFY_QUEUE_MAX     16384u /* /proc/sys/fs/inotify/max_queued_events */
-#define INOTIFY_INSTANCES_MAX 1024u
-#define INOTIFY_WATCHES_MAX   65536u
+/* Of all users together, whatever the sysctls allow each of them: kernel memory is finite. */
+#define INOTIFY_INSTANCES_MAX 16384u
+#define INOTIFY_WATCHES_MAX   (1u << 20)
+#define INOTIFY_QUEUE_MAX     (1u << 20)
 
 struct inotify_record {
     struct list link;
@@ -29,6 +30,8 @@ struct inotify {
     struct spinlock lock;
     struct list records; /* guarded by lock, as the rest */
     uint32_t record_count;
+    uint32_t record_max;      /* constant */
+    struct user_counts *user; /* who made it, referenced; constant */
     uint64_t queued_bytes;
     struct radix watches; /* wd to struct inotify_watch */
     int32_t next_wd;

@@ -67,6 +67,14 @@ struct user_counts *user_counts_get(struct container *c, uint32_t uid) {
     return u;
 }
 
+bool user_count_up(uint32_t *count, uint64_t limit) {
+    if (atomic_fetch_add(count, 1u) < limit) {
+        return true;
+    }
+    (void)atomic_fetch_sub(count, 1u);
+    return false;
+}
+
 void user_counts_put(struct user_counts *u) {
     if (u == NULL) {
         return;

@@ -331,11 +331,14 @@ struct user_counts {
     struct list link; /* guarded by the table's lock */
     struct container *container;
     uint32_t uid;
-    uint32_t signals;   /* atomic */
-    uint32_t processes; /* atomic: threads, as RLIMIT_NPROC counts them */
+    uint32_t signals;                            /* atomic */
+    uint32_t processes;                          /* atomic: threads, as RLIMIT_NPROC counts them */
+    uint32_t inotify_instances, inotify_watches; /* atomic */
 };
 /* Finds or makes; NULL without memory. */
 must_check struct user_counts *user_counts_get(struct container *c, uint32_t uid);
+/* Counts one more (atomic) unless there are `limit` already. */
+must_check bool user_count_up(uint32_t *count, uint64_t limit);
 void user_counts_put(struct user_counts *u);
 
 /* ---- limits ---- */

@@ -169,6 +169,12 @@ static int store_list(const struct proc_node *node, struct task *t, char *text, 
     return 0;
 }
 
+struct inotify_limits proc_inotify_limits(void) {
+    return (struct inotify_limits){.events = atomic_load(&g_sysctl[SYSCTL_INOTIFY_EVENTS]),
+                                   .instances = atomic_load(&g_sysctl[SYSCTL_INOTIFY_INSTANCES]),
+                                   .watches = atomic_load(&g_sysctl[SYSCTL_INOTIFY_WATCHES])};
+}
+
 uint32_t proc_unprivileged_port(void) {
     return (uint32_t)MIN(atomic_load(&g_sysctl[SYSCTL_UNPRIVILEGED_PORT]), 65536u);
 }

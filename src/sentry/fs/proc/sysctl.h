@@ -10,5 +10,10 @@
 must_check int proc_sysctl_set(const char *name, const char *value);
 /* net.ipv4.ip_unprivileged_port_start. */
 uint32_t proc_unprivileged_port(void);
+/* fs.inotify.max_queued_events, max_user_instances and max_user_watches. */
+struct inotify_limits {
+    uint64_t events, instances, watches;
+};
+struct inotify_limits proc_inotify_limits(void);
 
 #endif
