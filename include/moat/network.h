@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * MOAT_CTL_NETWORK: what the network of a virtual machine is to be, from the host's monitor to the
- * agent, ahead of CREATE.  It is what the container's network namespace on the host has, in the
- * words of rtnetlink(7); interface I of the record is the machine's network device with the
- * hardware address MOAT_NET_DEVICE_MAC and I in its last byte.
+ * agent: ahead of CREATE, and again when it has changed.  It is what the container's network
+ * namespace on the host has, in the words of rtnetlink(7); interface I of the record is the
+ * machine's network device with the hardware address MOAT_NET_DEVICE_MAC and I in its last byte.
+ * A later record adds to what is there, but that a link without a name is none (any more).
  *
  * Behind the fixed part, in this order: links, addresses, routes, neighbours, rules.
  */
@@ -36,7 +37,7 @@
 #define MOAT_NET_LINK_MULTICAST 16u
 
 struct moat_net_link {
-    char name[MOAT_NET_NAME_MAX]; /* NUL-terminated, as all names here */
+    char name[MOAT_NET_NAME_MAX]; /* NUL-terminated, as all names here; "": there is none */
     uint8_t mac[6];
     uint16_t pad;
     uint32_t mtu;

@@ -48,6 +48,8 @@ struct agent {
 /* boot.c: the mounts and modules of the machine; the connection to the host or -errno. */
 void boot_machine(void);
 int boot_connect(void);
+/* Loads what devices of that kind (linux/virtio_ids.h) need, unless it is there. */
+void boot_load_driver(uint32_t kind);
 /* Mounts the host's files on AGENT_EXPORTS; 0 or -errno with *err. */
 must_check int boot_files(struct err *err);
 /* disk.c: mounts the root's disk, of that kind, where the root's folder would be. */

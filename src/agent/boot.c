@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_ids.h>
 #include <linux/vm_sockets.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -25,6 +26,14 @@
 #define PORTS          "/sys/class/virtio-ports"
 #define VSOCK_WHERE    "/sys/module/vmw_vsock_virtio_transport"
 
+/* Drivers that are loaded when something is to be done with the device. */
+#define LATER ((uint64_t)1 << VIRTIO_ID_NET)
+
+static struct {
+    unsigned long kind; /* of device, 0: free */
+    int fd;
+} g_later[8]; /* their modules, in the order of loading */
+
 static void say(const char *text) {
     cleanup_fd int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
     if (fd >= 0) {
@@ -40,9 +49,15 @@ noreturn_fn void boot_off(const char *why) {
     }
 }
 
-static void load_module(int dir, const char *name) {
+/* The file's memory is of better use: it goes with the descriptor. */
+static int open_module(int dir, const char *name) {
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    (void)unlinkat(dir, name, 0);
+    return fd;
+}
+
+static void load_module(int fd, const char *name) {
     char text[300];
-    cleanup_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST)) {
         (void)snprintf(text, sizeof(text), "module %.200s: %s", name, strerror(errno)); /* fits */
         say(text);
@@ -68,31 +83,56 @@ static uint64_t virtio_devices(void) {
     return kinds;
 }
 
+static void keep_module(int fd, unsigned long kind) {
+    for (size_t i = 0; i < ARRAY_COUNT(g_later); i++) {
+        if (g_later[i].kind == 0) {
+            g_later[i].fd = fd;
+            g_later[i].kind = kind;
+            return;
+        }
+    }
+    say("too many modules");
+}
+
 /*
  * The files of `order`, one a line, in that order: "NAME KIND", where KIND is that of the virtio
- * devices which need it, or 0.  First those that every machine needs, by which devices are found,
- * then those of the devices that are there.
+ * devices which need it, or 0 for what every machine needs.  A bit each: loads those of `now`,
+ * opens those of `later`, forgets those of `never`.
  */
-static void load_modules(int dir, bool of_devices) {
+static void load_modules(int dir, uint64_t now, uint64_t later, uint64_t never) {
     char list[4096], *save = NULL;
-    uint64_t there = of_devices ? virtio_devices() : 0;
     cleanup_fd int order = openat(dir, "order", O_RDONLY | O_CLOEXEC);
     ssize_t n = order >= 0 ? read(order, list, sizeof(list) - 1) : 0;
     list[n > 0 ? n : 0] = '\0';
     for (char *line = strtok_r(list, "\n", &save); line != NULL;
          line = strtok_r(NULL, "\n", &save)) {
-        char *kind = strchr(line, ' ');
-        unsigned long device = kind != NULL ? strtoul(kind, NULL, 10) : 0;
-        if (kind != NULL) {
-            *kind = '\0';
+        char *text = strchr(line, ' ');
+        unsigned long kind = text != NULL ? strtoul(text, NULL, 10) % 64 : 0;
+        if (text != NULL) {
+            *text = '\0';
         }
-        if ((device != 0) != of_devices) {
+        if (((now | later | never) >> kind & 1) == 0) {
             continue;
         }
-        if (!of_devices || (device < 64 && (there >> device & 1) != 0)) {
-            load_module(dir, line);
+        int fd = open_module(dir, line);
+        if ((now >> kind & 1) != 0) {
+            load_module(fd, line);
         }
-        (void)unlinkat(dir, line, 0); /* its memory is of better use */
+        if ((later >> kind & 1) != 0) {
+            keep_module(fd, kind);
+        } else {
+            cleanup_fd_fn(&fd);
+        }
+    }
+}
+
+void boot_load_driver(uint32_t kind) {
+    for (size_t i = 0; i < ARRAY_COUNT(g_later); i++) {
+        if (g_later[i].kind == kind) {
+            load_module(g_later[i].fd, "of a device");
+            cleanup_fd_fn(&g_later[i].fd);
+            g_later[i].kind = 0;
+        }
     }
 }
 
@@ -142,7 +182,7 @@ void boot_machine(void) {
     };
     cleanup_fd int initramfs = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     cleanup_fd int modules = open(MODULES, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    load_modules(modules, false);
+    load_modules(modules, 1, 0, 0); /* by these devices are found */
     leave_initramfs();
     for (size_t i = 0; i < ARRAY_COUNT(mounts); i++) {
         (void)mkdir(mounts[i].target, 0755); /* sysfs has the groups' */
@@ -151,7 +191,8 @@ void boot_machine(void) {
             say(mounts[i].target);
         }
     }
-    load_modules(modules, true);
+    uint64_t devices = virtio_devices();
+    load_modules(modules, devices & ~(LATER | 1), devices & LATER, ~devices);
     lock_initramfs(initramfs);
     (void)mkdir("/run", 0700); /* of our own root, which is empty */
     (void)mkdir("/tmp", 0700);

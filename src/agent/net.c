@@ -6,30 +6,17 @@
  * Trust: the host is obeyed; counts, links, families and names are checked, what the rest means
  * the kernel checks.
  */
-#include "agent/agent.h"
+#include "agent/net.h"
 
+#include "agent/agent.h"
 #include "host/cleanup.h"
 #include "host/netlink.h"
 #include "moat/network.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if.h>
-#include <stdio.h>
 #include <string.h>
-
-struct net {
-    int fd;
-    const struct moat_ctl_network *fixed;
-    const struct moat_net_link *links;
-    const struct moat_net_address *addresses;
-    const struct moat_net_route *routes;
-    const struct moat_net_neighbour *neighbours;
-    const struct moat_net_rule *rules;
-    int index[MOAT_NET_LINKS_MAX]; /* of the interfaces here */
-    bool own_link_local[MOAT_NET_LINKS_MAX];
-};
+#include <sys/socket.h>
 
 /* ---- the record ---- */
 
@@ -48,14 +35,14 @@ static size_t address_len(uint8_t family) {
 }
 
 static bool good_link(const struct net *n, uint32_t link, bool or_none) {
-    return link < n->fixed->link_count || link == MOAT_NET_LOOPBACK ||
-           (or_none && link == MOAT_NET_NO_LINK);
+    return (link < n->fixed->link_count && n->links[link].name[0] != '\0') ||
+           link == MOAT_NET_LOOPBACK || (or_none && link == MOAT_NET_NO_LINK);
 }
 
 static bool good_items(const struct net *n) {
     bool ok = true;
     for (uint32_t i = 0; i < n->fixed->link_count; i++) {
-        ok = ok && good_name(n->links[i].name, false);
+        ok = ok && good_name(n->links[i].name, true);
     }
     for (uint32_t i = 0; i < n->fixed->address_count; i++) {
         const struct moat_net_address *a = &n->addresses[i];
@@ -96,121 +83,7 @@ static int parse(const void *record, size_t size, struct net *n) {
     return size == whole && good_items(n) ? 0 : -EINVAL;
 }
 
-/* ---- interfaces ---- */
-
-/* The machine's devices are known by the hardware addresses that they are made with. */
-static void find_device(void *arg, const struct nlmsghdr *h) {
-    static const uint8_t first[6] = MOAT_NET_DEVICE_MAC;
-    struct net *n = arg;
-    const struct ifinfomsg *m = NLMSG_DATA(h);
-    const struct rtattr *a[IFLA_ADDRESS + 1];
-    uint8_t mac[6];
-    if (netlink_attributes(h, sizeof(*m), a, ARRAY_COUNT(a)) &&
-        netlink_bytes(a[IFLA_ADDRESS], mac, sizeof(mac)) == sizeof(mac) &&
-        memcmp(mac, first, 5) == 0 && mac[5] < MOAT_NET_LINKS_MAX) {
-        n->index[mac[5]] = m->ifi_index;
-    }
-}
-
-static int find_devices(struct net *n, struct err *err) {
-    struct netlink_request r;
-    netlink_begin(&r, RTM_GETLINK, 0, sizeof(r.link));
-    int e = netlink_dump(n->fd, &r, RTM_NEWLINK, find_device, n);
-    for (uint32_t i = 0; i < n->fixed->link_count && e == 0; i++) {
-        e = n->index[i] == 0 ? -ENODEV : 0;
-    }
-    return e == 0 ? 0 : err_sys(err, e, "the guest does not find its network devices");
-}
-
-static int rename_link(struct net *n, uint32_t i, const char *name) {
-    struct netlink_request r;
-    netlink_begin(&r, RTM_NEWLINK, 0, sizeof(r.link));
-    r.link.ifi_index = n->index[i];
-    netlink_attach(&r, IFLA_IFNAME, name, strlen(name) + 1);
-    return netlink_ask(n->fd, &r);
-}
-
-/* The kernel makes a link-local address of its own unless it is told one. */
-static void attach_inet6(const struct net *n, struct netlink_request *r, uint32_t i) {
-    const uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
-    if (n->own_link_local[i]) {
-        size_t spec = netlink_nest(r, IFLA_AF_SPEC);
-        size_t inet6 = netlink_nest(r, AF_INET6);
-        netlink_attach(r, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
-        netlink_nest_end(r, inet6);
-        netlink_nest_end(r, spec);
-    }
-}
-
-static void set_ipv6_off(const char *name) {
-    char path[80];
-    (void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name); /* fits */
-    cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)!write(fd, "1", 1); /* a kernel without IPv6 has none anyway */
-    }
-}
-
-static int set_link(struct net *n, uint32_t i) {
-    static const struct {
-        uint32_t flag, iff;
-    } flags[] = {{MOAT_NET_LINK_NOARP, IFF_NOARP},
-                 {MOAT_NET_LINK_PROMISC, IFF_PROMISC},
-                 {MOAT_NET_LINK_ALLMULTI, IFF_ALLMULTI},
-                 {MOAT_NET_LINK_MULTICAST, IFF_MULTICAST}};
-    const struct moat_net_link *l = &n->links[i];
-    struct netlink_request r;
-    netlink_begin(&r, RTM_NEWLINK, 0, sizeof(r.link));
-    r.link.ifi_index = n->index[i];
-    netlink_attach(&r, IFLA_ADDRESS, l->mac, sizeof(l->mac));
-    netlink_attach_u32(&r, IFLA_MTU, l->mtu);
-    netlink_attach_u32(&r, IFLA_TXQLEN, l->queue_length);
-    attach_inet6(n, &r, i);
-    int e = netlink_ask(n->fd, &r);
-    e = e != 0 ? e : rename_link(n, i, l->name);
-    if (e == 0 && (l->flags & MOAT_NET_LINK_NO_IPV6) != 0) {
-        set_ipv6_off(l->name);
-    }
-    netlink_begin(&r, RTM_NEWLINK, 0, sizeof(r.link));
-    r.link.ifi_index = n->index[i];
-    r.link.ifi_flags = r.link.ifi_change = IFF_UP;
-    for (size_t k = 0; k < ARRAY_COUNT(flags); k++) {
-        r.link.ifi_change |= flags[k].iff;
-        r.link.ifi_flags |= (l->flags & flags[k].flag) != 0 ? flags[k].iff : 0;
-    }
-    return e != 0 ? e : netlink_ask(n->fd, &r);
-}
-
-static int set_links(struct net *n, struct err *err) {
-    int e = n->fixed->link_count > 0 ? find_devices(n, err) : 0;
-    for (uint32_t i = 0; i < n->fixed->address_count; i++) {
-        const struct moat_net_address *a = &n->addresses[i];
-        if (a->family == AF_INET6 && a->scope == RT_SCOPE_LINK && a->link < n->fixed->link_count) {
-            n->own_link_local[a->link] = true;
-        }
-    }
-    /* First out of each other's way: one's name may be the one that another is to have. */
-    for (uint32_t i = 0; i < n->fixed->link_count && e == 0; i++) {
-        char name[] = "moat-net0";
-        name[sizeof(name) - 2] = (char)('0' + i); /* eight at most */
-        e = rename_link(n, i, name);
-        e = e == 0 ? 0 : err_sys(err, e, "cannot rename a network device of the guest");
-    }
-    for (uint32_t i = 0; i < n->fixed->link_count && e == 0; i++) {
-        e = set_link(n, i);
-        e = e == 0 ? 0
-                   : err_sys(err, e, "cannot set up the guest's interface %s", n->links[i].name);
-    }
-    return e;
-}
-
 /* ---- what is on them ---- */
-
-static uint32_t index_of(const struct net *n, uint32_t link) {
-    return link < n->fixed->link_count ? (uint32_t)n->index[link]
-           : link == MOAT_NET_LOOPBACK ? 1 /* of every network namespace, net/core/dev.c */
-                                       : 0;
-}
 
 static int add_address(const struct net *n, const struct moat_net_address *a) {
     const struct ifa_cacheinfo life = {.ifa_valid = a->valid_s, .ifa_prefered = a->preferred_s};
@@ -220,7 +93,7 @@ static int add_address(const struct net *n, const struct moat_net_address *a) {
     r.address = (struct ifaddrmsg){.ifa_family = a->family,
                                    .ifa_prefixlen = a->prefix_len,
                                    .ifa_scope = a->scope,
-                                   .ifa_index = index_of(n, a->link)};
+                                   .ifa_index = net_index_of(n, a->link)};
     /* The host's kernel has made sure that nobody else has it. */
     netlink_attach_u32(&r, IFA_FLAGS, a->flags | (a->family == AF_INET6 ? IFA_F_NODAD : 0));
     if ((a->have & MOAT_NET_HAVE_LOCAL) != 0) {
@@ -280,7 +153,7 @@ static void attach_hop(const struct net *n, struct netlink_request *r,
         const struct rtnexthop hop = {.rtnh_len = (uint16_t)(r->h.nlmsg_len - at),
                                       .rtnh_flags = (uint8_t)route->hop_flags,
                                       .rtnh_hops = (uint8_t)route->hop_weight,
-                                      .rtnh_ifindex = (int)index_of(n, route->link)};
+                                      .rtnh_ifindex = (int)net_index_of(n, route->link)};
         _Static_assert(sizeof(hop) == RTA_LENGTH(4), "the header of a next hop");
         memcpy((char *)r + at, &hop, sizeof(hop));
     }
@@ -330,7 +203,7 @@ static int add_route(const struct net *n, const struct moat_net_route *routes, u
         attach_gateway(&r, routes);
         r.route.rtm_flags = routes->hop_flags;
         if (routes->link != MOAT_NET_NO_LINK) {
-            netlink_attach_u32(&r, RTA_OIF, index_of(n, routes->link));
+            netlink_attach_u32(&r, RTA_OIF, net_index_of(n, routes->link));
         }
     }
     int e = netlink_ask(n->fd, &r);
@@ -358,7 +231,7 @@ static int add_neighbour(const struct net *n, const struct moat_net_neighbour *f
     struct netlink_request r;
     netlink_begin(&r, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(r.neighbour));
     r.neighbour = (struct ndmsg){.ndm_family = from->family,
-                                 .ndm_ifindex = (int)index_of(n, from->link),
+                                 .ndm_ifindex = (int)net_index_of(n, from->link),
                                  .ndm_state = NUD_PERMANENT,
                                  .ndm_flags = from->flags};
     netlink_attach(&r, NDA_DST, from->address, address_len(from->family));
@@ -446,7 +319,16 @@ int agent_network(const void *record, size_t size, struct err *err) {
     if (fd < 0) {
         return err_sys(err, fd, "the guest has no rtnetlink");
     }
+    const struct sockaddr_nl links = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+    cleanup_fd int watch = netlink_open();
+    if (watch < 0 || bind(watch, (const struct sockaddr *)&links, sizeof(links)) != 0) {
+        return err_sys(err, -errno, "the guest cannot watch its interfaces");
+    }
     n.fd = fd;
-    e = set_links(&n, err);
-    return e != 0 ? e : set_rest(&n, err);
+    e = net_set_links(&n, err);
+    e = e != 0 ? e : set_rest(&n, err);
+    if (e == 0) {
+        net_await_carriers(&n, watch);
+    }
+    return e;
 }

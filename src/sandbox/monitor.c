@@ -213,7 +213,7 @@ static bool sentry_was_killed(struct monitor *m) {
 }
 
 int monitor_run(struct monitor *m, struct err *err) {
-    enum { P_SENTRY, P_SIGNAL, P_LISTEN, P_CLIENTS };
+    enum { P_SENTRY, P_SIGNAL, P_LISTEN, P_NETWORK, P_CLIENTS };
     struct pollfd *polls = NULL;
     uint32_t room = 0;
     int e = 0;
@@ -231,6 +231,8 @@ int monitor_run(struct monitor *m, struct err *err) {
         polls[P_SENTRY] = (struct pollfd){.fd = m->sandbox->control_fd, .events = POLLIN};
         polls[P_SIGNAL] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
         polls[P_LISTEN] = (struct pollfd){.fd = m->listen_fd, .events = POLLIN};
+        polls[P_NETWORK] = (struct pollfd){
+            .fd = m->sandbox->network != NULL ? m->sandbox->network_watch : -1, .events = POLLIN};
         for (uint32_t i = 0; i < clients; i++) {
             /* One request at a time each: the next one waits in the socket. */
             polls[P_CLIENTS + i] = (struct pollfd){
@@ -253,6 +255,9 @@ int monitor_run(struct monitor *m, struct err *err) {
                 e = err_sys(err, e, "%s ended unexpectedly (its log says why: --debug --log FILE)",
                             m->kind->noun);
             }
+        }
+        if (polls[P_NETWORK].revents != 0) {
+            m->sandbox->network->refresh(m->sandbox);
         }
         for (uint32_t i = clients; i-- > 0;) {
             if (polls[P_CLIENTS + i].revents != 0) {

@@ -220,6 +220,9 @@ static bool pass_on(struct monitor *m, struct monitor_client *c, char *buf, size
                     const int *fds, size_t fd_count) {
     struct moat_ctl_header h;
     memcpy(&h, buf, sizeof(h));
+    if (h.type == MOAT_CTL_START && m->sandbox->network != NULL) {
+        m->sandbox->network->refresh(m->sandbox); /* engines may join networks after create */
+    }
     c->own_id = h.id;
     c->pending_id = m->next_id++;
     h.id = c->pending_id;

@@ -31,6 +31,9 @@ struct sandbox_network {
      * whose reply comes before those of later ones, or 0.  `log_fd`: for warnings, or -1.
      */
     int (*attach)(struct sandbox *s, int log_fd, uint32_t *out_request, struct err *err);
+    /* Called when network_watch is readable, and before a container starts: tells the sandbox what
+     * has changed since. */
+    void (*refresh)(struct sandbox *s);
     /* The sandbox is gone, attached or not. */
     void (*detach)(struct sandbox *s);
 };
@@ -47,6 +50,7 @@ struct sandbox {
     const struct sandbox_network *network; /* NULL: nothing to do */
     void *network_state;                   /* of `network` alone, as the descriptor */
     int network_fd;
+    int network_watch; /* readable when the network has changed; with `network` alone, or -1 */
 };
 
 /*

@@ -29,8 +29,8 @@
  * have 22 bits (proc(5), pid_max). */
 #define USER_BASE 0x4d000000u
 
-uid_t jail_user(void) {
-    return USER_BASE + (uid_t)getpid();
+uid_t jail_user(pid_t monitor) {
+    return USER_BASE + (uid_t)monitor;
 }
 
 /* Puts a detached tree at `name` below the new root, a folder or a file. */

@@ -7,8 +7,8 @@
 
 #include <sys/types.h>
 
-/* A user id that no other machine alive has. */
-uid_t jail_user(void);
+/* The user id of the machine of a monitor, which no other machine alive has. */
+uid_t jail_user(pid_t monitor);
 /*
  * In a mount namespace that is the caller's alone: a root of /usr (read-only), the loader's cache,
  * a few devices and the image's two files; /dev/kvm for

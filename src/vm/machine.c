@@ -386,13 +386,14 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                         .agent = {-1, -1},
                         .network = {-1, -1},
                         .admin = {-1, -1},
-                        .user = jail_user()};
+                        .user = jail_user(getpid())};
     *out = (struct sandbox){.sentry_pid = -1,
                             .gofer_pid = -1,
                             .control_fd = -1,
                             .admin_fd = -1,
                             .memory_fs = -1,
-                            .network_fd = -1};
+                            .network_fd = -1,
+                            .network_watch = -1};
     m.started = clock_now_ns(CLOCK_MONOTONIC);
     rate_begin(&m);
     int e = open_all(&m, err);

@@ -20,14 +20,15 @@ struct net_devices {
     uint32_t count;
 };
 
-/* The two operations of a machine in a namespace of its own (struct sandbox_network): attach is
+/* The operations of a machine in a namespace of its own (struct sandbox_network): attach is
  * called in the container's network namespace, sends the devices over s->network_fd, which then
  * tells whether the hypervisor could be started (struct err, or its end), and the record to the
  * agent. */
 extern const struct sandbox_network g_machine_network;
 
 /* Takes back what a machine that was killed together with its monitor left in the network namespace
- * at `path`; one that is not there has nothing. */
-must_check int net_clear(const char *path, struct err *err);
+ * at `path`, though it may not be gone yet (`owner`: its user id, -1 where that may be another's by
+ * now); a namespace that is not there has nothing. */
+must_check int net_clear(const char *path, uid_t owner, struct err *err);
 
 #endif

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static void leave_out(struct net_plan *p, const char *name, const char *why) {
+void net_plan_leave_out(struct net_plan *p, const char *name, const char *why) {
     size_t len = strlen(p->left_out);
     (void)snprintf(p->left_out + len, sizeof(p->left_out) - len, "%s%s: %s", len > 0 ? "; " : "",
                    name, why); /* cut if need be */
@@ -49,12 +49,17 @@ static bool ipv6_is_off(const struct rtattr *af_spec) {
     return conf[DEVCONF_DISABLE_IPV6] != 0;
 }
 
-static bool is_veth(const struct rtattr *info) {
+static bool is_kind(const struct rtattr *info, const char *wanted) {
     const struct rtattr *a[IFLA_INFO_KIND + 1];
     char kind[16] = "";
     netlink_nested(info, a, ARRAY_COUNT(a));
     return netlink_bytes(a[IFLA_INFO_KIND], kind, sizeof(kind) - 1) > 0 &&
-           strcmp(kind, "veth") == 0;
+           strcmp(kind, wanted) == 0;
+}
+
+/* A machine's own, this one's or another's (net_tap.c). */
+static bool is_tap(const char *name, const struct rtattr *info) {
+    return strncmp(name, NET_TAP_NAME, strlen(NET_TAP_NAME)) == 0 && is_kind(info, "tun");
 }
 
 /* Why frames cannot be led between this interface and a machine; NULL when they can. */
@@ -64,7 +69,7 @@ static const char *unfit(const struct ifinfomsg *m, const struct rtattr *const *
     }
     bool stands_on_own = a[IFLA_LINK] != NULL && a[IFLA_LINK_NETNSID] == NULL &&
                          netlink_u32(a[IFLA_LINK], 0) != (uint32_t)m->ifi_index &&
-                         netlink_u32(a[IFLA_LINK], 0) != 0 && !is_veth(a[IFLA_LINKINFO]);
+                         netlink_u32(a[IFLA_LINK], 0) != 0 && !is_kind(a[IFLA_LINKINFO], "veth");
     return stands_on_own ? "it stands on another interface of the namespace" : NULL;
 }
 
@@ -82,7 +87,8 @@ static void keep_link(void *arg, const struct nlmsghdr *h) {
         p->loopback = m->ifi_index;
         return;
     }
-    if ((m->ifi_flags & IFF_UP) == 0 || a[IFLA_MASTER] != NULL) {
+    if ((m->ifi_flags & IFF_UP) == 0 || a[IFLA_MASTER] != NULL ||
+        is_tap(l.name, a[IFLA_LINKINFO])) {
         return; /* what is part of another serves that one */
     }
     const char *why = unfit(m, a);
@@ -93,7 +99,7 @@ static void keep_link(void *arg, const struct nlmsghdr *h) {
         why = "a machine has eight interfaces at most";
     }
     if (why != NULL) {
-        leave_out(p, l.name, why);
+        net_plan_leave_out(p, l.name, why);
         return;
     }
     l.mtu = netlink_u32(a[IFLA_MTU], 1500);
@@ -366,6 +372,49 @@ int net_scan(int netlink, struct net_plan *out, struct err *err) {
                                     "%u)",
                                     MOAT_NET_ADDRESSES_MAX, MOAT_NET_ROUTES_MAX,
                                     MOAT_NET_NEIGHBOURS_MAX, MOAT_NET_RULES_MAX);
+}
+
+static uint32_t new_number(const int *to, uint32_t link) {
+    return link >= MOAT_NET_LINKS_MAX ? link
+           : to[link] < 0             ? MOAT_NET_LINKS_MAX
+                                      : (uint32_t)to[link];
+}
+
+void net_plan_place(struct net_plan *p, const int *to, uint32_t count) {
+    struct moat_net_link links[MOAT_NET_LINKS_MAX];
+    uint32_t n = 0;
+    memset(links, 0, sizeof(links));
+    for (uint32_t i = 0; i < p->link_count; i++) {
+        if (to[i] >= 0) {
+            links[to[i]] = p->links[i];
+        }
+    }
+    memcpy(p->links, links, sizeof(links));
+    p->link_count = count;
+    for (uint32_t i = 0; i < p->address_count; i++) {
+        p->addresses[i].link = new_number(to, p->addresses[i].link);
+        p->addresses[n] = p->addresses[i];
+        n += p->addresses[i].link != MOAT_NET_LINKS_MAX;
+    }
+    p->address_count = n;
+    n = 0;
+    for (uint32_t i = 0; i < p->route_count; i++) {
+        p->routes[i].link = new_number(to, p->routes[i].link);
+        bool goes = p->routes[i].link == MOAT_NET_LINKS_MAX;
+        if (goes && n > 0 && (p->routes[i].flags & MOAT_NET_ROUTE_MORE) == 0) {
+            p->routes[n - 1].flags &= ~MOAT_NET_ROUTE_MORE; /* it was the last of several hops */
+        }
+        p->routes[n] = p->routes[i];
+        n += !goes;
+    }
+    p->route_count = n;
+    n = 0;
+    for (uint32_t i = 0; i < p->neighbour_count; i++) {
+        p->neighbours[i].link = new_number(to, p->neighbours[i].link);
+        p->neighbours[n] = p->neighbours[i];
+        n += p->neighbours[i].link != MOAT_NET_LINKS_MAX;
+    }
+    p->neighbour_count = n;
 }
 
 static void put(char **at, const void *from, uint32_t count, size_t size) {

@@ -10,6 +10,8 @@
 #include "host/err.h"
 #include "moat/network.h"
 
+#define NET_TAP_NAME "moat" /* a machine's taps are called so, with a number */
+
 struct net_plan {
     uint32_t link_count, address_count, route_count, neighbour_count, rule_count;
     int index[MOAT_NET_LINKS_MAX]; /* of the interfaces, in the namespace */
@@ -25,6 +27,10 @@ struct net_plan {
 
 /* Reads the caller's network namespace; `netlink` is a socket in it. */
 must_check int net_scan(int netlink, struct net_plan *out, struct err *err);
+/* Puts link I at number to[I], below `count`, with all that belongs to it; what belongs to one with
+ * to[I] < 0 goes. */
+void net_plan_place(struct net_plan *plan, const int *to, uint32_t count);
+void net_plan_leave_out(struct net_plan *plan, const char *name, const char *why);
 /* The plan as a record; *out is the caller's to free. */
 must_check int net_record(const struct net_plan *plan, uint32_t request_id, void **out,
                           size_t *out_len);

@@ -7,6 +7,7 @@
 
 #include "host/cleanup.h"
 #include "host/netlink.h"
+#include "vm/net_scan.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,6 +26,8 @@
 #define PREFERENCE 0x6d6fu
 #define INGRESS    TC_H_MAKE(TC_H_INGRESS, 0)
 #define TAP_MTU    (65535 - 14) /* the most that a tap takes */
+
+#define NOBODY ((uid_t)-1)
 
 struct filters {
     bool ours;
@@ -144,10 +147,35 @@ static int list_filters(int fd, int index, struct filters *out) {
     return e;
 }
 
-void net_tap_clear(int netlink, int index) {
+struct owner {
+    int index; /* of the tap */
+    uid_t uid;
+};
+
+static void keep_owner(void *arg, const struct nlmsghdr *h) {
+    struct owner *out = arg;
+    const struct ifinfomsg *m = NLMSG_DATA(h);
+    const struct rtattr *a[IFLA_LINKINFO + 1], *info[IFLA_INFO_DATA + 1], *tun[IFLA_TUN_OWNER + 1];
+    if (m->ifi_index == out->index && netlink_attributes(h, sizeof(*m), a, ARRAY_COUNT(a))) {
+        netlink_nested(a[IFLA_LINKINFO], info, ARRAY_COUNT(info));
+        netlink_nested(info[IFLA_INFO_DATA], tun, ARRAY_COUNT(tun));
+        out->uid = netlink_u32(tun[IFLA_TUN_OWNER], 0);
+    }
+}
+
+static bool is_owner(int netlink, uint32_t tap, uid_t uid) {
+    struct owner found = {.index = (int)tap};
+    struct netlink_request r;
+    netlink_begin(&r, RTM_GETLINK, 0, sizeof(r.link));
+    int e = netlink_dump(netlink, &r, RTM_NEWLINK, keep_owner, &found);
+    return (e == 0 || e == -EINTR) && found.uid == uid;
+}
+
+void net_tap_clear(int netlink, int index, uid_t owner) {
     struct netlink_request r;
     struct filters there;
-    if (list_filters(netlink, index, &there) != 0 || !there.ours || there.target != 0) {
+    if (list_filters(netlink, index, &there) != 0 || !there.ours ||
+        (there.target != 0 && !is_owner(netlink, there.target, owner))) {
         return;
     }
     begin_filter(&r, RTM_DELTFILTER, 0, index);
@@ -156,13 +184,25 @@ void net_tap_clear(int netlink, int index) {
     }
 }
 
-static int redirect(int netlink, int index, int tap, const char *name, struct err *err) {
+int net_tap_mtu(int netlink, int index, uint32_t mtu) {
+    struct netlink_request r;
+    netlink_begin(&r, RTM_NEWLINK, 0, sizeof(r.link));
+    r.link.ifi_index = index;
+    netlink_attach_u32(&r, IFLA_MTU, MIN(mtu, (uint32_t)TAP_MTU));
+    return netlink_ask(netlink, &r);
+}
+
+int net_tap_join(int netlink, int tap, int index, const struct moat_net_link *link,
+                 struct err *err) {
     struct filters there = {.ours = false};
-    net_tap_clear(netlink, index); /* what a crash left */
-    int e = add_ingress(netlink, index);
+    net_tap_clear(netlink, index, NOBODY); /* what a crash left */
+    net_tap_clear(netlink, tap, NOBODY);   /* or an interface that is gone */
+    int e = net_tap_mtu(netlink, tap, link->mtu);
+    e = e != 0 ? e : add_ingress(netlink, index);
     e = e != 0 ? e : list_filters(netlink, index, &there);
     if (e == 0 && there.ours) {
-        return err_set(err, -EBUSY, "the network interface %s belongs to another machine", name);
+        return err_set(err, -EBUSY, "the network interface %s belongs to another machine",
+                       link->name);
     }
     e = e != 0 ? e : add_redirect(netlink, index, tap);
     e = e != 0 ? e : add_ingress(netlink, tap);
@@ -171,13 +211,13 @@ static int redirect(int netlink, int index, int tap, const char *name, struct er
                   : err_sys(err, e,
                             "cannot redirect the traffic of the network interface %s (the kernel "
                             "needs sch_ingress, act_mirred, and cls_u32 or cls_matchall)",
-                            name);
+                            link->name);
 }
 
 /* ---- the tap ---- */
 
 /* Without an address or any traffic of its own. */
-static int set_up_tap(int netlink, int tap, const struct moat_net_link *link) {
+static int set_up_tap(int netlink, int tap) {
     const uint8_t no_addresses = IN6_ADDR_GEN_MODE_NONE;
     struct netlink_request r;
     netlink_begin(&r, RTM_NEWLINK, 0, sizeof(r.link));
@@ -191,29 +231,20 @@ static int set_up_tap(int netlink, int tap, const struct moat_net_link *link) {
     netlink_begin(&r, RTM_NEWLINK, 0, sizeof(r.link));
     r.link.ifi_index = tap;
     r.link.ifi_flags = r.link.ifi_change = IFF_UP;
-    netlink_attach_u32(&r, IFLA_MTU, MIN(link->mtu, (uint32_t)TAP_MTU));
     return netlink_ask(netlink, &r);
 }
 
-int net_tap_open(int netlink, int index, const struct moat_net_link *link, struct err *err) {
+int net_tap_open(int netlink, uid_t owner, int *out_index, struct err *err) {
     struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
-                            .ifr_name = "moat%d"}; /* the kernel counts */
+                            .ifr_name = NET_TAP_NAME "%d"}; /* the kernel counts */
     cleanup_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    if (fd < 0 || ioctl(fd, TUNSETIFF, &request) != 0) {
+    if (fd < 0 || ioctl(fd, TUNSETIFF, &request) != 0 ||
+        ioctl(fd, TUNSETOWNER, (unsigned long)owner) != 0) {
         return err_sys(err, -errno,
                        "cannot make a tap device by /dev/net/tun, which connects a virtual machine "
                        "to the network (kernel module tun)");
     }
-    int tap = (int)if_nametoindex(request.ifr_name);
-    int e = tap == 0 ? -errno : set_up_tap(netlink, tap, link);
-    if (e != 0) {
-        return err_sys(err, e, "cannot set up the tap device of %s", link->name);
-    }
-    e = redirect(netlink, index, tap, link->name, err);
-    if (e == 0) {
-        return steal_fd(&fd);
-    }
-    (void)close(steal_fd(&fd)); /* the tap goes; what leads to it is stale then */
-    net_tap_clear(netlink, index);
-    return e;
+    *out_index = (int)if_nametoindex(request.ifr_name);
+    int e = *out_index == 0 ? -errno : set_up_tap(netlink, *out_index);
+    return e == 0 ? steal_fd(&fd) : err_sys(err, e, "cannot set up the tap device of a machine");
 }

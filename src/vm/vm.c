@@ -5,12 +5,18 @@
  */
 #include "vm/vm.h"
 
+#include "host/cleanup.h"
 #include "oci/customary.h"
 #include "sandbox/foreground.h"
 #include "sandbox/sentry.h"
+#include "vm/jail.h"
 #include "vm/machine.h"
 #include "vm/net.h"
 #include "vm/record.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 
 /* Threads of the hypervisor and of the file server, monitors of the container and its execs. */
 #define HOST_PROCESSES 64
@@ -54,9 +60,28 @@ static int vm_exec(const struct isolation_target *target, struct container_proce
     return sandbox_exec(target, process, setup, &g_sandbox_vm, out_pid, err);
 }
 
+/* The user id of the machine, whose monitor has ended; -1 when its number is another process's.
+ */
+static uid_t owner_of(const struct isolation_target *target) {
+    char path[64], text[1024];
+    unsigned long long start = target->pid_start;
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)target->pid); /* fits */
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+    text[n > 0 ? n : 0] = '\0';
+    const char *p = strrchr(text, ')'); /* the name before it may hold anything */
+    if (p != NULL) {                    /* field 22 of proc(5) */
+        (void)sscanf(p + 1,
+                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+                     "%*d %llu",
+                     &start); /* else it is gone */
+    }
+    return target->pid > 0 && start == target->pid_start ? jail_user(target->pid) : (uid_t)-1;
+}
+
 static int vm_destroy(const struct isolation_target *target, struct err *err) {
     const char *path = target->c->linux_.namespaces[NS_NETWORK].path;
-    int e = path != NULL ? net_clear(path, err) : 0;
+    int e = path != NULL ? net_clear(path, owner_of(target), err) : 0;
     return e != 0 ? e : sentry_destroy(target, err);
 }
 

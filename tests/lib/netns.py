@@ -7,7 +7,7 @@ import subprocess
 import unittest
 
 # A server and a client in one: `serve ADDRESS PORT` answers each connection by the digest of what it sends, and each datagram by
-# its length; `tcp ADDRESS PORT COUNT` and `udp ADDRESS PORT COUNT` check that; `fits ADDRESS COUNT` sends a datagram that must not be fragmented.
+# its length; `answers ADDRESS PORT` tells whether there is one; `tcp ADDRESS PORT COUNT` and `udp ADDRESS PORT COUNT` check that; `fits ADDRESS COUNT` sends a datagram that must not be fragmented.
 TALK = r"""
 import hashlib, os, socket, sys, threading
 what, address, *rest = sys.argv[1:]
@@ -42,6 +42,10 @@ elif what == "tcp":
         s.shutdown(socket.SHUT_WR)
         got = s.recv(64, socket.MSG_WAITALL).decode()
     print("same" if got == hashlib.sha256(data).hexdigest() else "other " + got)
+elif what == "answers":
+    with tcp() as s:
+        s.settimeout(5)
+        print("yes" if s.connect_ex((address, int(rest[0]))) == 0 else "no")
 elif what == "udp":
     with tcp(socket.SOCK_DGRAM) as s:
         s.settimeout(60)

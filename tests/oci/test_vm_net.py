@@ -27,6 +27,7 @@ def tearDownModule():
 
 class Network(BundleTest):
     isolation = "vm"
+    ONE = {"moat0", "moat1", "moat2", "moat0 ingress", "eth0 ingress"}  # of a machine with one interface, and two devices to spare
 
     def configure(self, *args, path=None, hooks=None):
         def change(config):
@@ -108,7 +109,7 @@ class Network(BundleTest):
         ns, peer = self.two_interfaces()
         before = netns.view(ns.ip)
         name = self.start("python3", "-c", TALK, "serve", "::", "7000", path=ns.path)
-        self.assertEqual(ns.traffic(), {"moat0", "moat1", "moat0 ingress", "moat1 ingress", "eth0 ingress", "eth1 ingress"})
+        self.assertEqual(ns.traffic(), {"moat0", "moat1", "moat2", "moat3", "moat0 ingress", "moat1 ingress", "eth0 ingress", "eth1 ingress"})
         inside = netns.view(lambda *args: self.exec(name, *HOST_IP, *args))
         self.maxDiff = None
         self.assertEqual(inside, before)
@@ -145,13 +146,13 @@ class Network(BundleTest):
         os.kill(self.pid(), signal.SIGKILL)
         self.wait_for("the end of the tap", lambda: ns.traffic() == {"eth0 ingress"})
         second = self.start("sleep", "1000", name="second", path=ns.path)
-        self.assertEqual(ns.traffic(), {"moat0", "moat0 ingress", "eth0 ingress"})
+        self.assertEqual(ns.traffic(), self.ONE)
         third = self.name("third")
         r = self.create(third, ok=False)
         self.assertNotEqual(r.returncode, 0)
         self.assertIn("eth0 belongs to another machine", self.output())
         self.end(first)
-        self.assertEqual(ns.traffic(), {"moat0", "moat0 ingress", "eth0 ingress"})
+        self.assertEqual(ns.traffic(), self.ONE)
         os.kill(self.pid_of(second), signal.SIGKILL)
         self.wait_for("the end of the tap", lambda: ns.traffic() == {"eth0 ingress"})
         self.end(second)
@@ -178,6 +179,42 @@ nsenter -t $pid -n ip link set eth7 address 02:42:0a:4d:05:02 up
         self.assertEqual(self.talk(peer, "tcp", "10.77.5.2", 7000, 100000), "same")
         self.assertEqual(self.exec(name, "cat", "/sys/class/net/eth7/address"), "02:42:0a:4d:05:02\n")
         self.end(name)
+
+    def test_interfaces_that_come_later(self):
+        """After create, as newer Docker does it, and while the container runs; and one that goes."""
+        ns, peer = Netns(self), Netns(self)
+        name = self.name()
+        self.configure("python3", "-c", TALK, "serve", "::", "7000", path=ns.path)
+        self.create(name)
+        self.assertEqual(ns.traffic(), {"moat0", "moat1"})
+        self.join(ns, peer, 1)
+        self.moat("start", name)  # from here on it is there
+        self.assertEqual(self.exec(name, "sh", "-c", "cd /sys/class/net; echo *"), "eth1 lo\n")
+        self.wait_for("the server in the machine", lambda: self.output() == "serving\n")
+        self.assertEqual(self.talk(peer, "tcp", "10.77.1.2", 7000, 100000), "same")
+
+        def interfaces(want):
+            self.wait_for(want, lambda: self.exec(name, "sh", "-c", "cd /sys/class/net; echo *").strip() == want)
+        self.join(ns, peer, 2)
+        interfaces("eth1 eth2 lo")
+        ns.ip("link", "del", "eth1")
+        interfaces("eth2 lo")
+        self.join(ns, peer, 3)
+        self.join(ns, peer, 4)  # there is no device for it
+        interfaces("eth2 eth3 lo")
+        for address in ("10.77.2.2", "10.77.3.2"):
+            self.wait_for(address, lambda: self.talk(peer, "answers", address, 7000) == "yes")
+            self.assertEqual(self.talk(peer, "tcp", address, 7000, 100000), "same")
+        ns.ip("link", "set", "eth2", "mtu", "1300")
+        self.wait_for("the new MTU", lambda: self.exec(name, "cat", "/sys/class/net/eth2/mtu") == "1300\n")
+        self.assertEqual(ns.traffic(), {"moat0", "moat1", "moat0 ingress", "moat1 ingress", "eth2 ingress", "eth3 ingress"})
+        self.end(name)
+        self.assertEqual(ns.traffic(), set())
+
+    def join(self, ns, peer, net):
+        ns.veth(f"eth{net}", peer, f"left{net}")
+        ns.ip("addr", "add", f"10.77.{net}.2/24", "dev", f"eth{net}")
+        peer.ip("addr", "add", f"10.77.{net}.1/24", "dev", f"left{net}")
 
     def test_no_interfaces(self):
         """A machine without a network has no device and no driver."""
