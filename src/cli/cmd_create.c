@@ -204,6 +204,8 @@ static int run_foreground(const struct runtime *rt, const struct create_options 
         if (e != 0 || !o->keep) {
             /* What the run itself came to is what is told. */
             (void)lifecycle_delete(rt, how->id, true, &ignored);
+        } else {
+            lifecycle_note_exit(rt, how->id, *out_wait_status);
         }
     }
     attend_end(&attend);

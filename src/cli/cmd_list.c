@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct list_options {
@@ -24,7 +26,12 @@ static const struct cli_option g_list_options[] = {
 /* From passwd(5) alone: moat is linked statically, where other sources of names cannot be loaded.
  */
 static const char *owner_name(uint32_t uid) {
-    static char name[64];
+    static char name[64]; /* of the last one asked for: mostly all have the same */
+    static uint32_t known = UINT32_MAX;
+    if (uid == known && name[0] != '\0') {
+        return name;
+    }
+    known = uid;
     FILE *file = fopen("/etc/passwd", "re");
     (void)snprintf(name, sizeof(name), "#%u", uid); /* fits */
     for (const struct passwd *who; file != NULL && (who = fgetpwent(file)) != NULL;) {
@@ -57,15 +64,15 @@ static void add_row(struct json_object *all, const struct container_state *s) {
     }
 }
 
-static void list_folder(const struct cli_globals *globals, DIR *d, const struct list_options *o,
-                        struct json_object *all) {
+static void list_folder(const struct cli_globals *globals, const struct list_options *o,
+                        struct dirent *const *entries, int count, struct json_object *all) {
     static struct container_state state;
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+    for (int i = 0; i < count; i++) {
         struct err skipped = {0};
         int dir;
         /* A container that is just being made or deleted has no state (any more). */
-        if (e->d_name[0] == '.' ||
-            state_find(globals->root, e->d_name, &state, &dir, &skipped) != 0) {
+        if (entries[i]->d_name[0] == '.' ||
+            state_find(globals->root, entries[i]->d_name, &state, &dir, &skipped) != 0) {
             continue;
         }
         (void)close(dir); /* read-only */
@@ -78,6 +85,10 @@ static void list_folder(const struct cli_globals *globals, DIR *d, const struct 
     }
 }
 
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
 static int run_list(const struct cli_globals *globals, void *options, int argc, char **argv,
                     struct err *err) {
     static const char *const formats[] = {"table", "json", NULL};
@@ -86,8 +97,9 @@ static int run_list(const struct cli_globals *globals, void *options, int argc, 
     if (format < 0) {
         return EXIT_USAGE;
     }
-    DIR *d = opendir(globals->root);
-    if (d == NULL && errno != ENOENT) {
+    struct dirent **entries = NULL;
+    int count = scandir(globals->root, &entries, NULL, by_name);
+    if (count < 0 && errno != ENOENT) {
         (void)err_sys(err, -errno, "cannot read the state folder %s",
                       globals->root); /* the caller reports it */
         return 1;
@@ -97,10 +109,11 @@ static int run_list(const struct cli_globals *globals, void *options, int argc, 
         printf("%-24s %-8s %-10s %-30s %-30s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED",
                "OWNER");
     }
-    if (d != NULL) {
-        list_folder(globals, d, o, all);
-        (void)closedir(d); /* read-only */
+    list_folder(globals, o, entries, count, all);
+    while (count > 0) {
+        free(entries[--count]);
     }
+    free(entries);
     if (all != NULL) {
         printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN));
         json_object_put(all);

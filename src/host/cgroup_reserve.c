@@ -19,12 +19,12 @@
 #define STACK_SIZE (64 * KIB)
 
 struct reserve {
-    int event_fd;
+    int event_fd;                            /* v1: an eventfd */
     int limit_fd, swap_fd, usage_fd, oom_fd; /* files of the group; or -1 */
-    bool v2, raised;
-    uint64_t limit, swap; /* while raised: what to set back to */
-    unsigned ticks;       /* since it was raised */
-    uint64_t seen;        /* v2: out-of-memory events */
+    bool v2, raised, gone;                   /* gone: v2, the group cannot be read any more */
+    uint64_t limit, swap;                    /* while raised: what to set back to */
+    unsigned ticks;                          /* since it was raised */
+    uint64_t seen;                           /* v2: out-of-memory events */
 };
 
 static bool write_number(int fd, uint64_t value) {
@@ -70,16 +70,16 @@ static bool ran_out(struct reserve *r) {
     }
     ssize_t n = pread(r->oom_fd, text, sizeof(text) - 1, 0);
     text[n > 0 ? n : 0] = '\0';
+    r->gone = n <= 0;
     bool more = cg_key_u64(text, "oom", &count) == 0 && count > r->seen;
     r->seen = MAX(count, r->seen);
     return more;
 }
 
-static void serve(struct reserve *r) {
-    char buf[4096] __attribute__((aligned(8)));
-    bool event = false;
-    while (read(r->event_fd, buf, sizeof(buf)) > 0) {
-        event = true;
+static void serve(struct reserve *r, bool event) {
+    uint64_t count;
+    if (!r->v2) {
+        event = read(r->event_fd, &count, sizeof(count)) > 0;
     }
     if (event && ran_out(r) && !r->raised) {
         raise_limit(r);
@@ -96,7 +96,7 @@ static void warm_up(struct reserve *r) {
     for (size_t i = 0; i < sizeof(stack); i += 1024) {
         stack[i] = 1;
     }
-    serve(r);
+    serve(r, false);
     (void)ran_out(r); /* v2: begins to count */
     if (cg_pread_u64(r->limit_fd, &limit) && limit < UINT64_MAX / 2) {
         (void)write_number(r->limit_fd, limit); /* as it is */
@@ -108,10 +108,13 @@ static void warm_up(struct reserve *r) {
 static void *reserve_main(void *arg) {
     struct reserve *r = arg;
     warm_up(r);
-    for (;;) {
-        struct pollfd p = {.fd = r->event_fd, .events = POLLIN};
-        (void)poll(&p, 1, r->raised ? TICK_MS : -1); /* looks at what there is */
-        serve(r);
+    while (!r->gone) {
+        /* A file of cgroup v2 is "urgent" when it changed since it was read (cgroup-v2.rst,
+         * "Notification"); inotify's instances would be too few for many containers. */
+        struct pollfd p = {.fd = r->v2 ? r->oom_fd : r->event_fd,
+                           .events = r->v2 ? POLLPRI : POLLIN};
+        int n = poll(&p, 1, r->raised ? TICK_MS : -1);
+        serve(r, n == 1);
     }
     return NULL;
 }
@@ -128,7 +131,10 @@ static int open_files(const struct cgroup *cg, struct reserve *r) {
         openat(dir, r->v2 ? "memory.current" : "memory.usage_in_bytes", O_RDONLY | O_CLOEXEC);
     r->swap_fd = r->v2 ? -1 : openat(dir, "memory.memsw.limit_in_bytes", O_RDWR | O_CLOEXEC);
     r->oom_fd = r->v2 ? openat(dir, "memory.events", O_RDONLY | O_CLOEXEC) : -1;
-    r->event_fd = r->limit_fd < 0 || r->usage_fd < 0 ? -1 : cgroup_oom_watch(cg, &ignored);
+    if (r->limit_fd < 0 || r->usage_fd < 0 || r->v2) {
+        return r->limit_fd >= 0 && r->usage_fd >= 0 && r->oom_fd >= 0 ? 0 : -ENOTSUP;
+    }
+    r->event_fd = cgroup_oom_watch(cg, &ignored);
     return r->event_fd >= 0 ? 0 : -ENOTSUP;
 }
 

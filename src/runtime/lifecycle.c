@@ -159,13 +159,6 @@ int lifecycle_checkpoint(const struct runtime *rt, const char *id, const char *i
     return e;
 }
 
-static int exit_file(int dir, int *out_wait_status) {
-    char text[32] = "";
-    cleanup_fd int fd = openat(dir, "exit", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    return n > 0 && sscanf(text, "%d", out_wait_status) == 1 ? 0 : -ENOENT;
-}
-
 /* linux/pidfd.h since Linux 6.15: the status of a process that somebody else has reaped. */
 struct pidfd_info_v0 {
     uint64_t mask, cgroup_id;
@@ -189,11 +182,25 @@ static int pidfd_status(int pidfd, int *out_wait_status) {
  * it. */
 static int find_status(const struct handle *h, int pidfd, int *out_wait_status) {
     struct pollfd p = {.fd = pidfd, .events = 0}; /* POLLHUP: it was reaped */
-    if (exit_file(h->dir, out_wait_status) == 0) {
+    if (state_exit(h->dir, out_wait_status) == 0) {
         return 0;
     }
-    (void)poll(&p, 1, pidfd >= 0 ? 5000 : 0);
-    return pidfd_status(pidfd, out_wait_status);
+    if (state_zombie_exit(&h->state, out_wait_status) != 0) {
+        (void)poll(&p, 1, pidfd >= 0 ? 5000 : 0);
+        if (pidfd_status(pidfd, out_wait_status) != 0) {
+            return -ENOENT;
+        }
+    }
+    state_keep_exit(h->dir, *out_wait_status); /* for those who ask later */
+    return 0;
+}
+
+void lifecycle_note_exit(const struct runtime *rt, const char *id, int wait_status) {
+    struct err ignored = {0};
+    cleanup_fd int dir = state_open_dir(rt->root, id, &ignored);
+    if (dir >= 0) {
+        state_keep_exit(dir, wait_status);
+    }
 }
 
 int lifecycle_wait(const struct runtime *rt, const char *id, int *out_wait_status,
@@ -212,7 +219,9 @@ int lifecycle_wait(const struct runtime *rt, const char *id, int *out_wait_statu
     }
     if (e == 0 && find_status(&h, pidfd, out_wait_status) != 0) {
         e = err_set(err, -ESRCH,
-                    "container %s has ended; only its parent process got its exit status", id);
+                    "container %s has ended; only its parent process got its exit status (a 'moat "
+                    "wait' that runs at the end, or 'moat run --keep', keeps it)",
+                    id);
     }
     handle_close(&h);
     return e;

@@ -47,6 +47,8 @@ must_check int lifecycle_kill(const struct runtime *rt, const char *id, int sign
 /* -EBUSY for one that runs, unless `force`; with it what does not exist is no failure. */
 must_check int lifecycle_delete(const struct runtime *rt, const char *id, bool force,
                                 struct err *err);
+/* Keeps the wait status of the container's process, which the caller got, for lifecycle_wait. */
+void lifecycle_note_exit(const struct runtime *rt, const char *id, int wait_status);
 /* Waits for the end of the container's process. */
 must_check int lifecycle_wait(const struct runtime *rt, const char *id, int *out_wait_status,
                               struct err *err);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -168,6 +169,45 @@ uint64_t state_process_start(pid_t pid) {
         return 0;
     }
     return state == 'Z' || state == 'X' ? 0 : start;
+}
+
+int state_zombie_exit(const struct container_state *s, int *out_wait_status) {
+    enum { STATE = 3, START = 22, EXIT_CODE = 52 }; /* fields of proc(5), /proc/PID/stat */
+    char path[64], text[2048];
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)s->pid); /* fits */
+    cleanup_fd int fd = s->pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0) {
+        return -ENOENT;
+    }
+    text[n] = '\0';
+    char *rest = strrchr(text, ')'), *word; /* the name before it may hold anything */
+    bool zombie = false, same = false;
+    rest = rest == NULL ? NULL : rest + 2;
+    for (int field = STATE; rest != NULL && (word = strsep(&rest, " \n")) != NULL; field++) {
+        zombie = field == STATE ? word[0] == 'Z' : zombie;
+        same = field == START ? strtoull(word, NULL, 10) == s->pid_start : same;
+        if (field == EXIT_CODE && zombie && same) {
+            *out_wait_status = atoi(word);
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+void state_keep_exit(int dir, int wait_status) {
+    cleanup_fd int fd =
+        openat(dir, "exit.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && dprintf(fd, "%d\n", wait_status) > 0) {
+        (void)renameat(dir, "exit.new", dir, "exit"); /* else `wait` says that it is lost */
+    }
+}
+
+int state_exit(int dir, int *out_wait_status) {
+    char text[32] = "";
+    cleanup_fd int fd = openat(dir, "exit", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    return n > 0 && sscanf(text, "%d", out_wait_status) == 1 ? 0 : -ENOENT;
 }
 
 bool state_alive(const struct container_state *s) {
@@ -351,7 +391,8 @@ static int remove_folder(int top, int dir, const char *id) {
 }
 
 int state_remove(const char *root, const char *id, struct err *err) {
-    static const char *const files[] = {"state.json", "state.json.new", "config.json"};
+    static const char *const files[] = {"state.json", "state.json.new", "config.json", "exit",
+                                        "exit.new"};
     struct err gone = {0};
     cleanup_fd int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     cleanup_fd int dir = state_open_dir(root, id, &gone);

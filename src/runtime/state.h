@@ -69,6 +69,14 @@ must_check int state_remove(const char *root, const char *id, struct err *err);
 struct json_object *state_to_json(const struct container_state *s);
 /* Writes a pid to the file that an engine asked for, whole or not at all. */
 must_check int state_write_pid(const char *path, pid_t pid, struct err *err);
+/*
+ * The wait status of the container's process, for those who ask later: whoever gets to know it
+ * keeps it.  Reading fails with -ENOENT when nobody did.
+ */
+void state_keep_exit(int dir, int wait_status);
+must_check int state_exit(int dir, int *out_wait_status);
+/* That of the process itself while it is a zombie: -ENOENT when it runs or is reaped. */
+must_check int state_zombie_exit(const struct container_state *s, int *out_wait_status);
 /* Start time of a process, 0 when it is gone or a zombie. */
 uint64_t state_process_start(pid_t pid);
 /* True while the process that create made lives. */

@@ -91,6 +91,7 @@ class Commands:
         self.moat("kill", name, "KILL")
         said = waiter.communicate(timeout=60)[1]
         self.assertEqual(waiter.returncode, 137, said)
+        self.assertEqual(self.moat("wait", name, ok=False).returncode, 137, "the first wait keeps it for others")
         self.assertEqual(self.status(name), "stopped")
         self.assertEqual(json.loads(self.moat("state", name).stdout)["pid"], 0)
         self.assertIn("container not running", self.moat("kill", name, ok=False).stderr)
@@ -104,6 +105,33 @@ class Commands:
         self.moat("delete", "--force", name)
         self.assertEqual(self.output(), "started\n")
         self.assertEqual(os.listdir(self.state), [])
+
+    def test_status_that_run_keeps(self):
+        name = self.name()
+        self.config("sh", "-c", "exit 9")
+        self.assertEqual(self.run_it(name, "--keep", ok=False).returncode, 9)
+        self.assertEqual(self.moat("wait", name, ok=False).returncode, 9)
+        self.moat("delete", name)
+
+    def test_status_of_who_is_not_reaped(self):
+        """Its parent has not asked yet: the status is there for everybody, and afterwards for who waits later."""
+        name = self.name()
+        self.config("sh", "-c", "exit 11")
+        # A subreaper as engines' shims are, which lets the container's process be until it is told.
+        script = ("import ctypes, os, subprocess, sys; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); subprocess.run(sys.argv[1:], check=True, "
+                  "stdin=0, stdout=2); print('made', flush=True); input(); os.wait(); print('reaped', flush=True); input()")
+        args = [moat.MOAT, "--root", self.state, "run", "-d", "--isolation", self.isolation, "--bundle", self.bundle, "--pid-file",
+                self.dir + "/pid", name]
+        with subprocess.Popen(["python3", "-c", script, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True) as shim:
+            self.assertEqual(shim.stdout.readline(), "made\n")
+            self.assertEqual(self.moat("wait", name, ok=False).returncode, 11)
+            shim.stdin.write("\n")
+            shim.stdin.flush()
+            self.assertEqual(shim.stdout.readline(), "reaped\n")
+            self.assertEqual(self.moat("wait", name, ok=False).returncode, 11)
+            shim.communicate("\n", timeout=30)
+        self.moat("delete", name)
 
     def test_end_by_itself(self):
         name = self.running("sh", "-c", "exit 7")
