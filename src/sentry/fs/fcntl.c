@@ -2,12 +2,13 @@
 /*
  * fcntl, dup, dup2, dup3.
  */
+#include "fs/async.h"
 #include "fs/internal.h"
 
 #define SETFL_MASK ((uint32_t)(O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC))
-#define SIGNAL_MAX 64
 
-static int64_t set_flags(struct file *f, uint32_t flags) {
+/* What F_SETFL and the ioctls change; `fd` is what signals name. */
+int64_t file_set_flags(struct file *f, int fd, uint32_t flags) {
     uint32_t old = atomic_load(&f->flags);
     flags = (old & ~SETFL_MASK) | (flags & SETFL_MASK);
     if ((flags & O_NOATIME) != 0 && (old & O_NOATIME) == 0 && !inode_owner_or_capable(f->inode)) {
@@ -19,36 +20,43 @@ static int64_t set_flags(struct file *f, uint32_t flags) {
             return err;
         }
     }
+    if (((flags ^ old) & FASYNC) != 0) {
+        int err = file_set_async(f, fd, (flags & FASYNC) != 0);
+        if (err != 0) {
+            return err;
+        }
+    }
     atomic_store(&f->flags, flags);
     return 0;
 }
 
 /* F_SETOWN: a pid, or minus a process group (fcntl(2), "Managing signals"). */
+int64_t file_set_owner_number(struct file *f, int32_t number) {
+    if (number == INT32_MIN) {
+        return -EINVAL;
+    }
+    const struct async_owner o = {number < 0 ? F_OWNER_PGRP : F_OWNER_PID,
+                                  number < 0 ? -number : number};
+    return file_set_owner(f, &o);
+}
+
+int32_t file_get_owner_number(struct file *f) {
+    struct async_owner o = file_get_owner(f);
+    return o.type == F_OWNER_PGRP ? -o.id : o.id;
+}
+
 static int64_t set_owner_ex(struct file *f, struct uaddr arg) {
     struct f_owner_ex o;
     if (copyin(&o, arg, sizeof(o)) != 0) {
         return -EFAULT;
     }
-    if (o.type != F_OWNER_TID && o.type != F_OWNER_PID && o.type != F_OWNER_PGRP) {
-        return -EINVAL;
-    }
-    f->owner = o.type == F_OWNER_PGRP ? -o.pid : o.pid;
-    return 0;
+    return file_set_owner(f, &(struct async_owner){o.type, o.pid});
 }
 
 static int64_t get_owner_ex(struct file *f, struct uaddr arg) {
-    int32_t owner = f->owner;
-    struct f_owner_ex o = {.type = owner < 0 ? F_OWNER_PGRP : F_OWNER_PID,
-                           .pid = owner < 0 ? -owner : owner};
+    struct async_owner owner = file_get_owner(f);
+    struct f_owner_ex o = {.type = owner.type, .pid = owner.id};
     return copyout(arg, &o, sizeof(o));
-}
-
-static int64_t set_signal(struct file *f, uint64_t signo) {
-    if (signo > SIGNAL_MAX) {
-        return -EINVAL;
-    }
-    f->owner_sig = (int32_t)signo;
-    return 0;
 }
 
 /* What an O_PATH descriptor may be asked as well. */
@@ -74,7 +82,7 @@ static int64_t fcntl_any(struct file *f, int fd, uint32_t cmd, uint64_t arg, boo
 static int64_t fcntl_file(struct file *f, int fd, uint32_t cmd, uint64_t arg) {
     switch (cmd) {
     case F_SETFL:
-        return set_flags(f, (uint32_t)arg);
+        return file_set_flags(f, fd, (uint32_t)arg);
     case F_GETLK:
     case F_SETLK:
     case F_SETLKW:
@@ -83,18 +91,17 @@ static int64_t fcntl_file(struct file *f, int fd, uint32_t cmd, uint64_t arg) {
     case F_OFD_SETLKW:
         return fcntl_lock(f, fd, cmd, uaddr_of(arg));
     case F_SETOWN:
-        f->owner = (int32_t)arg;
-        return 0;
+        return file_set_owner_number(f, (int32_t)arg);
     case F_GETOWN:
-        return f->owner;
+        return file_get_owner_number(f);
     case F_SETOWN_EX:
         return set_owner_ex(f, uaddr_of(arg));
     case F_GETOWN_EX:
         return get_owner_ex(f, uaddr_of(arg));
     case F_SETSIG:
-        return set_signal(f, arg);
+        return file_set_signal(f, arg);
     case F_GETSIG:
-        return f->owner_sig;
+        return file_get_signal(f);
     case F_SETPIPE_SZ:
         return pipe_set_size(f, (uint32_t)arg);
     case F_GETPIPE_SZ:

@@ -5,6 +5,7 @@
  * A file holds its path (mount and dentry, and through it the inode) and the opener's credentials.
  */
 #include "fs/fsnotify.h"
+#include "fs/async.h"
 #include "fs/internal.h"
 #include "kernel/kmalloc.h"
 #include "kernel/signal.h"
@@ -43,6 +44,7 @@ void file_put(struct file *f) {
     }
     if ((f->mode & FMODE_PATH) == 0) {
         epoll_file_released(f);
+        file_async_release(f);
         if (unlikely(f->inode->locks != NULL)) {
             locks_release_file(f);
         }

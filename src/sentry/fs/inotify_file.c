@@ -257,6 +257,7 @@ static void inotify_release(struct file *file) {
 }
 
 static const struct file_ops g_inotify_ops = {
+    .sends_sigio = true,
     .release = inotify_release,
     .read = inotify_read,
     .poll = inotify_poll,

@@ -211,4 +211,9 @@ must_check int simple_xattr_set(struct simple_xattrs *x, const char *name, const
 must_check int simple_xattr_remove(struct simple_xattrs *x, const char *name);
 int64_t simple_xattr_list(struct simple_xattrs *x, char *buf, size_t size);
 
+/* Setting flags and owner as fcntl(2) and the ioctls do (fcntl.c). */
+int64_t file_set_flags(struct file *f, int fd, uint32_t flags);
+int64_t file_set_owner_number(struct file *f, int32_t number); /* > 0 a process, < 0 a group */
+int32_t file_get_owner_number(struct file *f);
+
 #endif

@@ -5,20 +5,26 @@
 #include "fs/internal.h"
 
 #include <asm/ioctls.h>
+#include <asm/sockios.h>
 #include <linux/fs.h>
 
-static int64_t set_flag(struct file *f, uint32_t flag, struct uaddr arg) {
+static int64_t set_flag(struct file *f, int fd, uint32_t flag, struct uaddr arg) {
     int32_t on;
     if (copyin(&on, arg, sizeof(on)) != 0) {
         return -EFAULT;
     }
     uint32_t flags = atomic_load(&f->flags);
-    flags = on != 0 ? flags | flag : flags & ~flag;
-    int err = f->ops->set_flags != NULL ? f->ops->set_flags(f, flags) : 0;
-    if (err == 0) {
-        atomic_store(&f->flags, flags);
+    return file_set_flags(f, fd, on != 0 ? flags | flag : flags & ~flag);
+}
+
+/* FIOSETOWN and the like: socket(7). */
+static int64_t socket_owner_ioctl(struct file *f, uint32_t request, struct uaddr arg) {
+    int32_t n;
+    if (request == FIOGETOWN || request == SIOCGPGRP) {
+        n = file_get_owner_number(f);
+        return copyout(arg, &n, sizeof(n));
     }
-    return err;
+    return copyin(&n, arg, sizeof(n)) != 0 ? -EFAULT : file_set_owner_number(f, n);
 }
 
 static int64_t regular_ioctl(struct file *f, uint32_t request, struct uaddr arg) {
@@ -44,9 +50,17 @@ static int64_t file_ioctl(struct file *f, int fd, uint32_t request, struct uaddr
     case FIONCLEX:
         return fd_cloexec_set(fd, false);
     case FIONBIO:
-        return set_flag(f, O_NONBLOCK, arg);
+        return set_flag(f, fd, O_NONBLOCK, arg);
     case FIOASYNC:
-        return set_flag(f, FASYNC, arg);
+        return set_flag(f, fd, FASYNC, arg);
+    case FIOSETOWN:
+    case FIOGETOWN:
+    case SIOCSPGRP:
+    case SIOCGPGRP:
+        if (S_ISSOCK(f->inode->mode)) {
+            return socket_owner_ioctl(f, request, arg);
+        }
+        break;
     case FIGETBSZ:
         n = (int32_t)f->inode->sb->blksize;
         return copyout(arg, &n, sizeof(n));

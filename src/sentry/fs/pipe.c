@@ -315,6 +315,7 @@ static void pipe_release(struct file *f) {
 }
 
 const struct file_ops g_pipe_fops = {
+    .sends_sigio = true,
     .read = pipe_read,
     .write = pipe_write,
     .poll = pipe_poll,

@@ -35,6 +35,7 @@ struct task;
 struct vma;
 struct inode;
 struct dentry;
+struct file_async;
 struct mount;
 struct file;
 struct super_block;
@@ -185,6 +186,7 @@ struct file_ops {
                      uint64_t *out_pfn, uint64_t *out_count);
     int (*set_flags)(struct file *file, uint32_t flags); /* F_SETFL; NULL: nothing to do */
     int (*show_fdinfo)(struct file *file, char *buf, size_t size); /* extra lines; length */
+    bool sends_sigio; /* O_ASYNC means something here: pipes, sockets, terminals, inotify */
 };
 
 struct inode {
@@ -267,10 +269,9 @@ struct file {
     uint32_t mode;  /* FMODE_* */
     uint64_t pos;   /* guarded by pos_lock */
     struct mutex pos_lock;
-    const struct cred *cred; /* opener's */
-    struct list epoll_links; /* guarded by the epoll layer */
-    int32_t owner;           /* F_SETOWN: >0 pid, <0 group */
-    int32_t owner_sig;
+    const struct cred *cred;  /* opener's */
+    struct list epoll_links;  /* guarded by the epoll layer */
+    struct file_async *async; /* atomic; fs/async.h, NULL: nobody asked */
     void *private;
 };
 #define FMODE_READ   1u

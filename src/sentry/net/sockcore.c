@@ -2,6 +2,7 @@
 /*
  * Sockets as files, and what every family needs: life, waiting, errors.
  */
+#include "fs/async.h"
 #include "base/fmt.h"
 #include "base/string.h"
 #include "kernel/kmalloc.h"
@@ -129,6 +130,9 @@ int64_t socket_send(struct file *file, struct socket *s, struct sock_msg *m) {
     if (result == -EPIPE && (m->flags & MSG_NOSIGNAL) == 0 && s->type == SOCK_STREAM) {
         (void)signal_send_task(current, SIGPIPE, NULL); /* the error tells it too */
     }
+    if (unlikely(result == -EAGAIN)) {
+        file_async_full(file);
+    }
     return result;
 }
 
@@ -180,6 +184,7 @@ static void socket_file_release(struct file *file) {
 }
 
 static const struct file_ops g_socket_fops = {
+    .sends_sigio = true,
     .release = socket_file_release,
     .read = socket_file_read,
     .write = socket_file_write,

@@ -391,6 +391,7 @@ static uint32_t slave_poll(struct file *file, struct poll_table *table) {
 }
 
 const struct file_ops g_pty_slave_ops = {
+    .sends_sigio = true,
     .release = slave_release,
     .read = slave_read,
     .write = slave_write,
@@ -492,6 +493,7 @@ static uint32_t master_poll(struct file *file, struct poll_table *table) {
 }
 
 const struct file_ops g_pty_master_ops = {
+    .sends_sigio = true,
     .release = master_release,
     .read = master_read,
     .write = master_write,
