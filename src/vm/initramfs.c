@@ -7,6 +7,7 @@
 #include "vm/initramfs.h"
 
 #include "host/cleanup.h"
+#include "vm/module.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,7 +211,7 @@ static int add_module(struct build *b, const char *name, unsigned int device, un
         free(m.data);
         return e;
     }
-    m.size = without_signature(m.data, m.size);
+    m.size = module_slim(m.data, without_signature(m.data, m.size));
     b->modules[b->count++] = m;
     return 0;
 }
