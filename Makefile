@@ -39,7 +39,8 @@ install: all
 	  $(TARGET)/share/zsh/site-functions $(TARGET)/share/fish/vendor_completions.d
 	install $(BUILD)/moat $(TARGET)/bin/moat
 	ln -sf moat $(TARGET)/bin/moat-native
-	install $(BUILD)/moat-sentry $(BUILD)/moat-gofer $(TARGET)/libexec/moat
+	ln -sf moat $(TARGET)/bin/moat-vm
+	install $(BUILD)/moat-sentry $(BUILD)/moat-gofer $(BUILD)/moat-agent $(TARGET)/libexec/moat
 	$(BUILD)/moat help --man >$(TARGET)/share/man/man8/moat.8
 	$(BUILD)/moat completion bash >$(TARGET)/share/bash-completion/completions/moat
 	$(BUILD)/moat completion zsh >$(TARGET)/share/zsh/site-functions/_moat
@@ -47,7 +48,7 @@ install: all
 
 # What install made, and nothing else: state of containers and /etc/moat stay.
 uninstall:
-	rm -f $(TARGET)/bin/moat $(TARGET)/bin/moat-native $(TARGET)/share/man/man8/moat.8 \
+	rm -f $(TARGET)/bin/moat $(TARGET)/bin/moat-native $(TARGET)/bin/moat-vm $(TARGET)/share/man/man8/moat.8 \
 	  $(TARGET)/share/bash-completion/completions/moat $(TARGET)/share/zsh/site-functions/_moat \
 	  $(TARGET)/share/fish/vendor_completions.d/moat.fish
 	rm -rf $(TARGET)/libexec/moat

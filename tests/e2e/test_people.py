@@ -177,7 +177,8 @@ class Install(unittest.TestCase):
             make = ["make", "-C", str(moat.REPO), f"BUILD={moat.BUILD}", "PREFIX=/opt/m", f"DESTDIR={d}"]
             subprocess.run([*make, "install"], check=True, stdout=subprocess.DEVNULL, timeout=600)
             there = self.files(d)
-            for f in ("bin/moat", "bin/moat-native", "libexec/moat/moat-sentry", "libexec/moat/moat-gofer", "share/man/man8/moat.8",
+            for f in ("bin/moat", "bin/moat-native", "bin/moat-vm", "libexec/moat/moat-sentry", "libexec/moat/moat-gofer",
+                      "libexec/moat/moat-agent", "share/man/man8/moat.8",
                       "share/bash-completion/completions/moat", "share/zsh/site-functions/_moat",
                       "share/fish/vendor_completions.d/moat.fish"):
                 self.assertIn("opt/m/" + f, there)

@@ -23,12 +23,14 @@ CONFIG = f"""version = 2
 
 class Pods(engine.EngineTest):
     engine = "cri"
+    network = cri.NODE  # the host's, for which no CNI plugin is needed
+    config = CONFIG
     programs = ("containerd", "ctr", "containerd-shim-runc-v2")
 
     @classmethod
     def start_engine(cls):
         cls.log = cls.box.dir / "containerd.log"
-        cls.box.path("/etc/containerd/config.toml").write_text(CONFIG)
+        cls.box.path("/etc/containerd/config.toml").write_text(cls.config)
         cls.register("--containerd")
         with open(cls.log, "ab") as log:
             cls.daemon = cls.box.popen("containerd", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -76,22 +78,21 @@ class Pods(engine.EngineTest):
         self.pods = []
 
     def pod(self, name="web", annotations=()):
-        """Makes a pod in the host's network, for which no CNI plugin is needed."""
-        namespaces = cri.number(1, cri.NODE) + cri.number(2, cri.CONTAINER)
-        self.config = (cri.text(1, cri.text(1, name) + cri.text(2, "uid-" + name) + cri.text(3, "default")) + cri.text(3, "/run/logs") +
+        namespaces = cri.number(1, self.network) + cri.number(2, cri.CONTAINER)
+        self.pod_config = (cri.text(1, cri.text(1, name) + cri.text(2, "uid-" + name) + cri.text(3, "default")) + cri.text(3, "/run/logs") +
                        b"".join(cri.pair(7, k, v) for k, v in annotations) +
                        cri.text(8, cri.text(1, f"/{self.box.cgroup}/{name}") + cri.text(2, cri.text(1, namespaces))))
         handler = b"" if self.isolation == "runc" else cri.text(2, self.runtime.name)
-        pod = self.call("RunPodSandbox", cri.text(1, self.config) + handler)[1].decode()
+        pod = self.call("RunPodSandbox", cri.text(1, self.pod_config) + handler)[1].decode()
         self.pods = [*getattr(self, "pods", []), pod]
         return pod
 
     def container(self, pod, name, *command, resources=b""):
-        namespaces = cri.number(1, cri.NODE) + cri.number(2, cri.CONTAINER)
+        namespaces = cri.number(1, self.network) + cri.number(2, cri.CONTAINER)
         linux = cri.text(15, cri.text(1, resources) + cri.text(2, cri.text(3, namespaces)))
         config = (cri.text(1, cri.text(1, name)) + cri.text(2, cri.text(1, IMAGE)) + b"".join(cri.text(3, c) for c in command) +
                   cri.text(6, cri.text(1, "A") + cri.text(2, "b")) + cri.text(11, name + ".log") + linux)
-        made = self.call("CreateContainer", cri.text(1, pod) + cri.text(2, config) + cri.text(3, self.config))[1].decode()
+        made = self.call("CreateContainer", cri.text(1, pod) + cri.text(2, config) + cri.text(3, self.pod_config))[1].decode()
         self.call_empty("StartContainer", cri.text(1, made))
         return made
 
