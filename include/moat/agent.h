@@ -56,11 +56,23 @@ struct moat_agent_create {
     uint32_t flags;       /* MOAT_PROC_TERMINAL */
 };
 
+/* The machine was restored from a template: its devices are to be looked for, and HELLO is said
+ * anew. */
+#define MOAT_AGENT_RESTORED    1u
+#define MOAT_AGENT_PLUGGED_ANY UINT32_MAX
+#define MOAT_AGENT_ENTROPY     64u
+/* In the list of the initramfs's modules, where else a kind of virtio device stands: for machines
+ * with a PCI bus, which devices may be plugged into later. */
+#define MOAT_AGENT_MODULE_PCI 63u
+
 struct moat_agent_welcome {
     uint32_t version;
     uint32_t export_count;
     uint64_t realtime_ns; /* the host's clock */
     uint32_t disk;        /* MOAT_AGENT_DISK_*: what the root's block device holds */
+    uint32_t flags;       /* MOAT_AGENT_RESTORED */
+    uint8_t entropy[MOAT_AGENT_ENTROPY];
+    uint32_t plugged; /* RESTORED: so many PCI ports, from the first on, have a device; or ANY */
     uint32_t pad;
 };
 
@@ -73,7 +85,7 @@ struct moat_agent_hello {
 
 _Static_assert(sizeof(struct moat_agent_frame) == 8, "frames are packed by hand");
 _Static_assert(sizeof(struct moat_agent_create) == sizeof(struct moat_ctl_ref) + 136, "");
-_Static_assert(sizeof(struct moat_agent_welcome) == 24, "");
+_Static_assert(sizeof(struct moat_agent_welcome) == 96, "");
 _Static_assert(sizeof(struct moat_agent_hello) == 24, "");
 
 #endif

@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 
 #define MODULES        "/modules"
+#define PCI_DEVICES    "/sys/bus/pci/devices"
 #define VIRTIO_DEVICES "/sys/bus/virtio/devices"
 #define PORTS          "/sys/class/virtio-ports"
 #define VSOCK_WHERE    "/sys/module/vmw_vsock_virtio_transport"
@@ -98,6 +99,19 @@ static void keep_module(int fd, unsigned long kind) {
         }
     }
     say("too many modules");
+}
+
+static bool has_pci(void) {
+    bool found = false;
+    DIR *dir = opendir(PCI_DEVICES);
+    for (struct dirent *d = dir != NULL ? readdir(dir) : NULL; d != NULL && !found;
+         d = readdir(dir)) {
+        found = d->d_name[0] != '.';
+    }
+    if (dir != NULL) {
+        (void)closedir(dir); /* only read */
+    }
+    return found;
 }
 
 /*
@@ -197,7 +211,8 @@ void boot_machine(void) {
             say(mounts[i].target);
         }
     }
-    uint64_t devices = virtio_devices();
+    /* Where devices may be plugged in later, all that there are may be needed. */
+    uint64_t devices = has_pci() ? UINT64_MAX : virtio_devices();
     load_modules(modules, devices & ~(LATER | 1), devices & LATER, ~devices);
     lock_initramfs(initramfs);
     (void)mkdir("/run", 0700); /* of our own root, which is empty */

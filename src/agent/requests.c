@@ -3,6 +3,7 @@
 #include "agent/agent.h"
 
 #include "host/cleanup.h"
+#include "host/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -322,6 +323,17 @@ static int take_welcome(struct agent *a, const struct moat_agent_frame *f, const
     (void)clock_settime(CLOCK_REALTIME, &ts); /* cannot fail for root with a valid time */
     a->export_count = w.export_count;
     a->disk = w.disk;
+    if ((w.flags & MOAT_AGENT_RESTORED) != 0 && !a->welcomed) {
+        struct moat_agent_hello hello = {.version = MOAT_AGENT_VERSION,
+                                         .boot_ns = clock_now_ns(CLOCK_BOOTTIME)};
+        plug_welcome(&w, true);
+        hello.ready_ns = clock_now_ns(CLOCK_BOOTTIME);
+        if (mux_send(&a->mux, MOAT_AGENT_HELLO, 0, &hello, sizeof(hello)) != 0) {
+            return -ENOMEM;
+        }
+    } else {
+        plug_welcome(&w, !a->welcomed);
+    }
     a->welcomed = true;
     return 0;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* moat guest: the kernel and initramfs that isolation vm starts. */
 #include "cli/cli.h"
+#include "cli/parse.h"
 #include "vm/image.h"
+#include "vm/machine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +11,7 @@
 #include <time.h>
 
 struct guest_options {
-    const char *kernel, *modules, *output;
+    const char *kernel, *modules, *output, *memory;
 };
 
 #define GUEST_OPT(field, arg, help)                                                                \
@@ -20,8 +22,20 @@ static const struct cli_option g_guest_options[] = {
               "kernel to take (default: Debian's linux-image-cloud-amd64, installed or fetched)"),
     GUEST_OPT(modules, "DIR", "its modules, /lib/modules/RELEASE"),
     GUEST_OPT(output, "DIR", "where images are kept (default $MOAT_GUEST or /var/lib/moat/guest)"),
+    GUEST_OPT(memory, "SIZE", "template: of the machines, such as 512m (default: 1 GB)"),
     {0},
 };
+
+static int template(const struct guest_options *o, struct err *err) {
+    struct container c = {.id = NULL};
+    char path[PATH_MAX];
+    int e = o->memory != NULL ? parse_size(o->memory, "--memory", &c.memory_limit, err) : 0;
+    e = e != 0 ? e : machine_template(&c, path, err);
+    if (e == 0) {
+        printf("%s\n", path);
+    }
+    return e;
+}
 
 static int build(const struct guest_options *o, struct err *err) {
     const struct image_build how = {
@@ -65,25 +79,26 @@ static int run_guest(const struct cli_globals *globals, void *options, int argc,
     static const struct {
         const char *name;
         int (*run)(const struct guest_options *o, struct err *err);
-    } verbs[] = {{"build", build}, {"list", list}, {"prune", prune}};
+    } verbs[] = {{"build", build}, {"template", template}, {"list", list}, {"prune", prune}};
     for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
         if (strcmp(argv[0], verbs[i].name) == 0) {
             return verbs[i].run(options, err) == 0 ? 0 : 1;
         }
     }
-    (void)err_set(err, -EINVAL, "guest: '%s' is unknown: build, list or prune", argv[0]);
+    (void)err_set(err, -EINVAL, "guest: '%s' is unknown: build, template, list or prune", argv[0]);
     return 2;
 }
 
 const struct cli_command g_cmd_guest = {
     .name = "guest",
-    .synopsis = "[options] build|list|prune",
+    .synopsis = "[options] build|template|list|prune",
     .summary = "make, list and remove guest images (kernel and agent) of isolation vm",
     .options = g_guest_options,
     .options_size = sizeof(struct guest_options),
     .min_args = 1,
     .max_args = 1,
     .args_help =
-        "what to do: build one and make it current, list all, prune those that nobody uses",
+        "what to do: build an image and make it current, save a booted machine of it as the "
+        "template that vm.template starts from, list all images, prune those that nobody uses",
     .run = run_guest,
 };

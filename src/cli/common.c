@@ -78,6 +78,7 @@ int cli_apply_settings(const struct cli_globals *globals, const char *option, co
                        isolation_kind_name(kind));
     }
     const char *image = oci_key_values_get(&c->annotations, "dev.moat.vm.root-image");
+    c->vm_template = s.vm_template;
     c->overlay = s.overlay;
     c->platform = s.platform;
     c->handover = s.handover;

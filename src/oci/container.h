@@ -77,6 +77,7 @@ struct container {
     /* Isolation vm: the root is this disk image, below the folder root_image_base; NULL: `rootfs`
      * is a folder. */
     char *root_image, *root_image_base;
+    bool vm_template; /* likewise: the machine starts from a template */
     enum overlay_mode overlay;
     enum network_mode network;
     enum platform_choice platform;

@@ -20,6 +20,7 @@
 static const char *const g_kinds[] = {"native", "sentry", "vm", "vm+sentry", NULL};
 static const char *const g_annotations[] = {"stronger", "any", "ignore", NULL};
 static const char *const g_bools[] = {"false", "true", NULL};
+static const char *const g_switches[] = {"off", "on", NULL};
 static const char *const g_overlays[] = {"none", "memory", NULL};
 static const char *const g_platforms[] = {"auto", "systrap", NULL};
 static const char *const g_handovers[] = {"auto", "notify", "trap", "post", NULL};
@@ -117,12 +118,14 @@ enum key {
     KEY_VM_FILES,
     KEY_VM_START,
     KEY_VM_ANSWER,
+    KEY_VM_TEMPLATE,
     KEYS
 };
 
 static const char *const g_keys[] = {
-    "isolation", "allow",     "lock",     "annotation",       "overlay",           "platform",
-    "handover",  "vm.images", "vm.files", "vm.start-timeout", "vm.answer-timeout", NULL};
+    "isolation",         "allow",       "lock",      "annotation", "overlay",
+    "platform",          "handover",    "vm.images", "vm.files",   "vm.start-timeout",
+    "vm.answer-timeout", "vm.template", NULL};
 
 struct reading {
     struct settings *s;
@@ -176,6 +179,10 @@ static int take_value(struct reading *r, enum key key, const struct line *l) {
         break;
     case KEY_VM_ANSWER:
         e = take_seconds(l, &s->vm_answer_timeout_s);
+        break;
+    case KEY_VM_TEMPLATE:
+        e = take_word(l, g_switches, &index);
+        s->vm_template = index != 0;
         break;
     case KEYS:
         break;

@@ -38,6 +38,7 @@ struct settings {
     enum overlay_mode overlay; /* of bundles; `moat do` has its own */
     enum platform_choice platform;
     uint32_t handover;   /* MOAT_HANDOVER_* */
+    bool vm_template;    /* machines start from templates */
     char vm_images[256]; /* folder of root images that annotations may name by absolute path; "" */
     enum vm_files vm_files;
     uint32_t vm_start_timeout_s, vm_answer_timeout_s;

@@ -16,8 +16,9 @@
 #include <string.h>
 #include <time.h>
 
-#define SLOTS        (MOAT_AGENT_STREAMS / 3u)
-#define MESSAGE_SIZE sizeof(((struct moat_ctl_reply *)0)->message)
+#define SLOTS            (MOAT_AGENT_STREAMS / 3u)
+#define MESSAGE_SIZE     sizeof(((struct moat_ctl_reply *)0)->message)
+#define FIRST_REQUEST_MS 10000
 
 /* A process: its streams are 3 slot ... 3 slot + 2. */
 struct slot {
@@ -31,6 +32,7 @@ struct slot {
 struct bridge {
     struct mux mux;
     int control;
+    bool asked; /* the monitor has spoken */
     bool hello, failed, reported;
     const struct bridge_options *options;
     uint64_t hello_ns, agent_ns; /* when the agent spoke first, and for how long it had run */
@@ -79,11 +81,14 @@ static void report_start(struct bridge *b) {
 static void send_welcome(struct bridge *b) {
     struct timespec ts;
     (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail */
-    const struct moat_agent_welcome w = {.version = MOAT_AGENT_VERSION,
-                                         .export_count = b->options->export_count,
-                                         .disk = b->options->disk,
-                                         .realtime_ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC +
-                                                        (uint64_t)ts.tv_nsec};
+    struct moat_agent_welcome w = {.version = MOAT_AGENT_VERSION,
+                                   .export_count = b->options->export_count,
+                                   .disk = b->options->disk,
+                                   .plugged = b->options->plugged,
+                                   .flags = b->options->restored ? MOAT_AGENT_RESTORED : 0,
+                                   .realtime_ns =
+                                       (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec};
+    memcpy(w.entropy, b->options->entropy, sizeof(w.entropy));
     b->failed = b->failed || mux_send(&b->mux, MOAT_AGENT_WELCOME, 0, &w, sizeof(w)) != 0;
 }
 
@@ -156,6 +161,7 @@ static void take_record(struct bridge *b) {
     if (n == -EAGAIN) {
         return;
     }
+    b->asked = true;
     if (n < (ssize_t)sizeof(h)) {
         b->failed = true; /* the monitor is gone */
     } else {
@@ -296,6 +302,14 @@ static void tell_late(struct bridge *b) {
     }
 }
 
+/* A machine that failed at once has nobody to tell yet: the first request is about to come. */
+static void await_request(struct bridge *b) {
+    struct pollfd control = {.fd = b->control, .events = POLLIN};
+    if (!b->asked && poll(&control, 1, FIRST_REQUEST_MS) == 1) {
+        take_record(b);
+    }
+}
+
 void bridge_run(const struct bridge_options *o) {
     static struct pollfd polls[MUX_POLLS_MAX + 1];
     struct bridge *b = &g_bridge;
@@ -333,6 +347,7 @@ void bridge_run(const struct bridge_options *o) {
         o->why(text, sizeof(text));
     }
     if (e != 0) {
+        await_request(b);
         tell_failure(b, text);
     }
     mux_close(&b->mux);

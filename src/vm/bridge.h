@@ -12,6 +12,7 @@
 #define MOAT_VM_BRIDGE_H
 
 #include "base/types.h"
+#include "moat/agent.h"
 
 struct bridge_options {
     int control, agent;                         /* the two connections; taken over */
@@ -20,6 +21,9 @@ struct bridge_options {
     uint32_t export_count;                      /* of the shared folder */
     uint32_t start_timeout_s, answer_timeout_s; /* 0: any time */
     uint32_t disk;                              /* MOAT_AGENT_DISK_* */
+    bool restored;                              /* from a template */
+    uint32_t plugged;                           /* restored: as in struct moat_agent_welcome */
+    uint8_t entropy[MOAT_AGENT_ENTROPY];
     /* Describes an early end of the machine; asked when that is to be told. */
     void (*why)(char *text, size_t size);
 };

@@ -13,6 +13,17 @@
 /* Where the image's files are in the hypervisor's root. */
 #define HYPERVISOR_KERNEL    "/guest/kernel"
 #define HYPERVISOR_INITRAMFS "/guest/initramfs"
+/* Where the file system with its memory is, when that is a file. */
+#define HYPERVISOR_RAM "/guest/ram"
+
+#define HYPERVISOR_PORTS (MOAT_NET_LINKS_MAX + 2u) /* of a machine that devices are plugged into   \
+                                                    */
+
+enum hypervisor_mode {
+    HYPERVISOR_BOOT,
+    HYPERVISOR_SAVE,    /* boots, to become a template */
+    HYPERVISOR_RESTORE, /* waits for a template's state; devices are plugged in afterwards */
+};
 
 struct hypervisor_config {
     bool kvm; /* else emulated */
@@ -23,6 +34,9 @@ struct hypervisor_config {
     int disk_fd;                     /* the root's image, opened for reading, or -1 */
     int nic_fds[MOAT_NET_LINKS_MAX]; /* tap devices with struct virtio_net_hdr */
     uint32_t nic_count;
+    enum hypervisor_mode mode;
+    int control_fd;   /* other modes than BOOT: stream socket, for the operations below */
+    bool network;     /* RESTORE: there may be interfaces */
     int console_fd;   /* where the guest kernel's messages go, or -1 */
     uint64_t tsc_khz; /* of this machine's cycle counter; used without KVM */
 };
@@ -32,6 +46,13 @@ struct hypervisor_ops {
     const char *program; /* absolute */
     /* The arguments, program first; 0 or -ENOMEM. */
     int (*arguments)(const struct hypervisor_config *config, struct strlist *out);
+    /* Over the other end of control_fd.  A machine's state goes to state_fd, and it ends. */
+    int (*save)(int control, int state_fd, struct err *err);
+    /* The machine is as it was saved, with its devices, and stands still until `run`. */
+    int (*restore)(int control, int state_fd, const struct hypervisor_config *config,
+                   struct err *err);
+    int (*run)(struct err *err);
+    void (*quit)(int control);
 };
 
 extern const struct hypervisor_ops g_hypervisor_qemu;

@@ -6,6 +6,7 @@
  * the folder that it fills; who gets the exclusive one may remove it.
  */
 #include "vm/image.h"
+#include "vm/template.h"
 
 #include "host/cleanup.h"
 
@@ -30,6 +31,7 @@ static uint64_t folder_size(int dir) {
     static const char *const files[] = {"kernel", "initramfs", "manifest"};
     struct stat st;
     uint64_t size = 0;
+    template_forget(dir);
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
         size += fstatat(dir, files[i], &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size : 0;
     }

@@ -7,6 +7,7 @@
 #include "vm/initramfs.h"
 
 #include "host/cleanup.h"
+#include "moat/agent.h"
 #include "vm/module.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@ static const struct {
                 {"virtio_console", 0},
                 {"virtiofs", 0},
                 {"overlay", 0},
+                {"virtio_pci", MOAT_AGENT_MODULE_PCI},
                 {"virtio_net", VIRTIO_ID_NET},
                 {"virtio_blk", VIRTIO_ID_BLOCK},
                 {"erofs", VIRTIO_ID_BLOCK}};

@@ -111,7 +111,7 @@ static int make_kvm(int root, uid_t owner, struct err *err) {
     return 0;
 }
 
-int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, struct err *err) {
+int jail_hypervisor_root(int kernel, int initramfs, int ram, uid_t kvm_owner, struct err *err) {
     static const char *const devices[] = {"dev/null", "dev/zero", "dev/urandom"};
     const uint64_t data = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     cleanup_fd int root = make_root(err);
@@ -131,6 +131,10 @@ int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, struct err 
     e = e != 0 || kvm_owner == 0 ? e : make_kvm(root, kvm_owner, err);
     e = e != 0 ? e : place_detached(root, kernel, &HYPERVISOR_KERNEL[1], data, err);
     e = e != 0 ? e : place_detached(root, initramfs, &HYPERVISOR_INITRAMFS[1], data, err);
+    if (e == 0 && ram >= 0) {
+        e = place_detached(root, ram, &HYPERVISOR_RAM[1],
+                           MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
+    }
     return e != 0 ? e : enter_root(root, err);
 }
 

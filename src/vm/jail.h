@@ -11,10 +11,11 @@
 uid_t jail_user(pid_t monitor);
 /*
  * In a mount namespace that is the caller's alone: a root of /usr (read-only), the loader's cache,
- * a few devices and the image's two files; /dev/kvm for
- * `kvm_owner` unless that is 0.
+ * a few devices, the image's two files, and the file system with its memory unless that is -1;
+ * /dev/kvm for `kvm_owner` unless that is 0.
  */
-must_check int jail_hypervisor_root(int kernel, int initramfs, uid_t kvm_owner, struct err *err);
+must_check int jail_hypervisor_root(int kernel, int initramfs, int ram, uid_t kvm_owner,
+                                    struct err *err);
 /* Likewise: an empty one. */
 must_check int jail_empty_root(struct err *err);
 /* Only 0, 1, 2 and these (-1: none) stay open in the program to be executed; they keep their

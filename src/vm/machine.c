@@ -7,7 +7,7 @@
  * takes, and jails itself) and the hypervisor (which is jailed here), jails itself, and serves.
  * Errors come to the monitor over a status pipe that closes when all of them run.
  */
-#include "vm/machine.h"
+#include "vm/machine_parts.h"
 
 #include "host/cleanup.h"
 #include "host/clock.h"
@@ -21,6 +21,7 @@
 #include "vm/jail.h"
 #include "vm/keeper.h"
 #include "vm/net.h"
+#include "vm/operator.h"
 #include "vm/share.h"
 
 #include <errno.h>
@@ -33,6 +34,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -44,27 +46,6 @@
 #define MEASURE_NS     4000000ll
 #define KEEPER_WAIT_S  30
 
-struct machine {
-    const struct container *c;
-    const struct sandbox_options *options;
-    const struct hypervisor_ops *hypervisor;
-    struct hypervisor_config config;
-    struct share share;
-    struct disk disk;
-    struct files files;
-    int kernel, initramfs;
-    int image_lock; /* stays open in the monitor, which lives as long as the machine */
-    int control[2]; /* ours, the bridge's */
-    int agent[2];   /* the bridge's, the hypervisor's */
-    int network[2]; /* ours, the hypervisor's, which waits for its devices there; or -1 */
-    int admin[2];   /* ours, the keeper's; -1 without a pod */
-    int status;     /* where the bridge and its children report */
-    uid_t user;
-    uint64_t start_cycles;
-    long long start_ns;
-    uint64_t started; /* the whole, by CLOCK_MONOTONIC */
-};
-
 /* ---- the cycle counter's rate, measured while other things are done ---- */
 
 static long long now_ns(void) {
@@ -73,7 +54,7 @@ static long long now_ns(void) {
     return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
-static void rate_begin(struct machine *m) {
+void machine_rate_begin(struct machine *m) {
     m->start_ns = now_ns();
     m->start_cycles = __builtin_ia32_rdtsc();
 }
@@ -145,24 +126,28 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     struct err err = {0};
     c->agent_fd = m->agent[1];
     c->disk_fd = m->disk.fd;
-    c->console_fd = m->options->debug ? m->options->log_fd : -1;
+    /* A template says nothing, so that one serves all. */
+    c->console_fd = m->options->debug && c->mode == HYPERVISOR_BOOT ? m->options->log_fd : -1;
     int e = set_stdio(m, &err);
     if (e == 0 && unshare(CLONE_NEWNS) != 0) {
         e = err_sys(&err, -errno, "cannot prepare the hypervisor");
     }
-    e = e != 0 ? e : jail_hypervisor_root(m->kernel, m->initramfs, c->kvm ? m->user : 0, &err);
+    e = e != 0 ? e
+               : jail_hypervisor_root(m->kernel, m->initramfs, m->operation.ram.mount,
+                                      c->kvm ? m->user : 0, &err);
     e = e != 0 ? e : jail_drop(m->user, &err);
     e = e != 0 ? e : await_network(m, &err);
     if (e == 0) {
-        c->tsc_khz = rate_khz(m);
+        c->tsc_khz = c->mode == HYPERVISOR_RESTORE ? 0 : rate_khz(m);
         e = m->hypervisor->arguments(c, &args);
         e = e == 0 ? 0 : err_sys(&err, e, "cannot put the hypervisor's arguments together");
     }
     if (e == 0) {
         static char *const environment[] = {NULL};
-        int keep[4 + MOAT_NET_LINKS_MAX] = {c->agent_fd, c->files_fd, c->console_fd, c->disk_fd};
-        memcpy(&keep[4], c->nic_fds, c->nic_count * sizeof(keep[0]));
-        jail_keep_only(keep, 4 + c->nic_count);
+        int keep[5 + MOAT_NET_LINKS_MAX] = {c->agent_fd, c->files_fd, c->console_fd, c->disk_fd,
+                                            c->control_fd};
+        memcpy(&keep[5], c->nic_fds, c->nic_count * sizeof(keep[0]));
+        jail_keep_only(keep, 5 + c->nic_count);
         (void)execve(m->hypervisor->program, args.items, environment);
         (void)err_sys(&err, -errno, "cannot run %s (Debian's package qemu-system-x86)",
                       m->hypervisor->program);
@@ -170,7 +155,9 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     report(m->status, &err);
 }
 
-static pid_t g_keeper; /* of the machine whose bridge this process is */
+static pid_t g_keeper, g_operator; /* of the machine whose bridge this process is */
+
+#define FAILURE 7 /* descriptor of the bridge: what the operator says */
 
 static int start_children(struct machine *m, struct err *err) {
     const bool keeper = files_need_keeper(&m->files, m->admin[1] >= 0);
@@ -180,15 +167,19 @@ static int start_children(struct machine *m, struct err *err) {
     }
     int e = files ? files_prepare(&m->files, &m->share, &m->config.files_fd, err) : 0;
     e = e != 0 || !keeper ? e : keeper_prepare(FILES_PLACE, err);
-    for (int child = keeper ? 0 : files ? 1 : 2; child < 3 && e == 0; child++) {
+    const int last = m->config.mode == HYPERVISOR_RESTORE ? 3 : 2;
+    for (int child = keeper ? 0 : files ? 1 : 2; child <= last && e == 0; child++) {
         pid_t pid = fork();
         if (pid == 0 && child == 0) {
             keeper_main(m->admin[1], FILES_PLACE, m->status);
         } else if (pid == 0 && child == 1) {
             run_file_server(m);
-        } else if (pid == 0) {
+        } else if (pid == 0 && child == 2) {
             run_hypervisor(m);
+        } else if (pid == 0) {
+            operator_restore(&m->operation, m->hypervisor, &m->config, m->user);
         }
+        g_operator = child == 3 ? pid : g_operator;
         g_keeper = child == 0 ? pid : g_keeper;
         e = pid > 0 ? 0 : err_sys(err, -errno, "cannot fork the processes of the machine");
     }
@@ -202,9 +193,14 @@ static int start_children(struct machine *m, struct err *err) {
 static void describe_end(char *text, size_t size) {
     int status = 0;
     const struct timespec wait = {.tv_nsec = 10000000};
+    ssize_t n = g_operator > 0 ? read(FAILURE, text, size - 1) : 0;
+    if (n > 0) {
+        text[n] = '\0';
+        return;
+    }
     pid_t pid = waitpid(-1, &status, WNOHANG);
     /* Its connection closes before it is gone. */
-    for (int i = 0; i < 100 && (pid == 0 || pid == g_keeper); i++) {
+    for (int i = 0; i < 100 && (pid == 0 || pid == g_keeper || pid == g_operator); i++) {
         (void)nanosleep(&wait, NULL);
         pid = waitpid(-1, &status, WNOHANG);
     }
@@ -240,35 +236,56 @@ static noreturn_fn void bridge_main(struct machine *m) {
     sigset_t none;
     (void)sigemptyset(&none); /* cannot fail, as the next */
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    if (start_children(m, &err) != 0 || jail_bridge(m, &err) != 0) {
+    struct bridge_options options = {.control = 3,
+                                     .agent = 4,
+                                     .start_ns = m->started,
+                                     .export_count = m->share.count,
+                                     .disk = m->disk.kind,
+                                     .restored = m->config.mode == HYPERVISOR_RESTORE,
+                                     .why = describe_end};
+    m->config.disk_fd = m->disk.fd;
+    m->config.network = m->network[1] >= 0;
+    options.plugged = m->config.network
+                          ? MOAT_AGENT_PLUGGED_ANY
+                          : (m->share.count > 0 ? 1u : 0u) + (m->disk.fd >= 0 ? 1u : 0u);
+    if (getrandom(options.entropy, sizeof(options.entropy), 0) != sizeof(options.entropy)) {
+        (void)err_sys(&err, -errno, "cannot get random numbers");
+        report(m->status, &err);
+    }
+    if (start_children(m, &err) != 0) {
+        report(m->status, &err);
+    }
+    if (m->config.mode == HYPERVISOR_SAVE) {
+        (void)close(m->agent[1]); /* the hypervisor's end, as the next: its end is to be seen */
+        (void)close(m->operation.monitor[1]);
+        if (operator_save(&m->operation, m->hypervisor, m->agent[0], &err) != 0) {
+            report(m->status, &err);
+        }
+        _exit(0);
+    }
+    if (jail_bridge(m, &err) != 0) {
         report(m->status, &err);
     }
     int keep[] = {m->control[1], m->agent[0], m->options->debug ? m->options->log_fd : -1,
-                  m->status};
-    for (int i = 0; i < 4; i++) { /* to 3 ... 6, by way of numbers that none of them has */
+                  m->status, m->operation.failure[0]};
+    for (int i = 0; i < 5; i++) { /* to 3 ... 7, by way of numbers that none of them has */
         keep[i] = keep[i] >= 0 ? fcntl(keep[i], F_DUPFD_CLOEXEC, 1000) : -1;
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         if (keep[i] >= 0) {
             (void)dup3(keep[i], 3 + i, O_CLOEXEC); /* a failed one shows at its first use */
         } else {
             (void)close(3 + i); /* whatever it was */
         }
     }
-    (void)close_range(7, ~0u, 0);
+    (void)close_range(8, ~0u, 0);
     if (jail_bridge_calls(&err) != 0) {
         report(6, &err);
     }
     (void)close(6); /* the status: all is well */
-    const struct bridge_options options = {.control = 3,
-                                           .agent = 4,
-                                           .log = keep[2] >= 0 ? 5 : -1,
-                                           .start_ns = m->started,
-                                           .start_timeout_s = m->c->vm_start_timeout_s,
-                                           .answer_timeout_s = m->c->vm_answer_timeout_s,
-                                           .export_count = m->share.count,
-                                           .disk = m->disk.kind,
-                                           .why = describe_end};
+    options.start_timeout_s = m->c->vm_start_timeout_s;
+    options.answer_timeout_s = m->c->vm_answer_timeout_s;
+    options.log = keep[2] >= 0 ? 5 : -1;
     bridge_run(&options);
     _exit(0);
 }
@@ -286,7 +303,7 @@ static uint32_t choose_cpus(const struct machine *m) {
     return m->config.kvm ? (uint32_t)online : 1; /* an emulated one more takes half a second */
 }
 
-static int choose_size(struct machine *m, struct err *err) {
+int machine_size(struct machine *m, struct err *err) {
     const struct cgroup_resources *r = &m->c->linux_.resources;
     const char *why = "";
     uint64_t asked = m->c->memory_limit;
@@ -309,7 +326,10 @@ static int open_all(struct machine *m, struct err *err) {
                        "isolation vm needs root here: use --isolation sentry, or sudo");
     }
     int e = image_open(&m->kernel, &m->initramfs, &m->image_lock, err);
-    e = e != 0 ? e : choose_size(m, err);
+    e = e != 0 ? e : machine_size(m, err);
+    if (e == 0) {
+        machine_use_template(m);
+    }
     e = e != 0 ? e : disk_open(m->c, &m->disk, err);
     e = e != 0 ? e : files_open(m->c, &m->files, err);
     e = e != 0 ? e : share_open(m->c, &m->share, err);
@@ -340,7 +360,18 @@ static int open_all(struct machine *m, struct err *err) {
     return e;
 }
 
-static int start_bridge(struct machine *m, pid_t *out_pid, struct err *err) {
+void machine_close(struct machine *m) {
+    int *fds[] = {&m->kernel,   &m->initramfs, &m->control[0], &m->control[1],
+                  &m->agent[0], &m->agent[1],  &m->network[0], &m->network[1],
+                  &m->admin[0], &m->admin[1],  &m->disk.fd,    &m->files.program};
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        cleanup_fd_fn(fds[i]);
+    }
+    share_close(&m->share);
+    operation_close(&m->operation);
+}
+
+int machine_bridge(struct machine *m, pid_t *out_pid, struct err *err) {
     struct clone_args args = {.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
                                        CLONE_NEWUTS | CLONE_NEWCGROUP,
                               .exit_signal = SIGCHLD};
@@ -355,7 +386,10 @@ static int start_bridge(struct machine *m, pid_t *out_pid, struct err *err) {
         bridge_main(m);
     }
     int saved = -errno;
-    (void)close(status[1]); /* the bridge's */
+    (void)close(status[1]); /* the bridge's, as the next: their ends are to be seen */
+    cleanup_fd_fn(&m->agent[1]);
+    cleanup_fd_fn(&m->operation.monitor[1]);
+    m->agent[1] = m->operation.monitor[1] = -1;
     ssize_t n = pid > 0 ? read(status[0], &theirs, sizeof(theirs)) : 0;
     (void)close(status[0]); /* only read */
     if (pid < 0) {
@@ -376,16 +410,7 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
     struct machine m = {.c = c,
                         .options = options,
                         .hypervisor = &g_hypervisor_qemu,
-                        .config = {.agent_fd = -1, .files_fd = -1, .console_fd = -1},
-                        .files = {.program = -1, .socket = -1},
-                        .kernel = -1,
-                        .initramfs = -1,
-                        .image_lock = -1,
-                        .disk = {.fd = -1},
-                        .control = {-1, -1},
-                        .agent = {-1, -1},
-                        .network = {-1, -1},
-                        .admin = {-1, -1},
+                        MACHINE_NONE,
                         .user = jail_user(getpid())};
     *out = (struct sandbox){.sentry_pid = -1,
                             .gofer_pid = -1,
@@ -394,10 +419,11 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
                             .memory_fs = -1,
                             .network_fd = -1,
                             .network_watch = -1};
+    operation_init(&m.operation);
     m.started = clock_now_ns(CLOCK_MONOTONIC);
-    rate_begin(&m);
+    machine_rate_begin(&m);
     int e = open_all(&m, err);
-    e = e != 0 ? e : start_bridge(&m, &out->sentry_pid, err);
+    e = e != 0 ? e : machine_bridge(&m, &out->sentry_pid, err);
     if (e != 0) {
         sandbox_kill(out);
     } else {
@@ -410,12 +436,6 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
             out->network_fd = steal_fd(&m.network[0]);
         }
     }
-    int *fds[] = {&m.kernel,   &m.initramfs, &m.control[0], &m.control[1],
-                  &m.agent[0], &m.agent[1],  &m.network[0], &m.network[1],
-                  &m.admin[0], &m.admin[1],  &m.disk.fd,    &m.files.program};
-    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
-        cleanup_fd_fn(fds[i]);
-    }
-    share_close(&m.share);
+    machine_close(&m);
     return e;
 }

@@ -9,6 +9,8 @@
 #include "oci/container.h"
 #include "sandbox/sandbox.h"
 
+#include <limits.h>
+
 /* Memory that the guest's kernel keeps of a machine in which `asked` bytes are to be usable: its
  * code and tables, and a description of each page (measured with Debian's 6.1). */
 static inline uint64_t machine_guest_overhead(uint64_t asked) {
@@ -22,5 +24,10 @@ static inline uint64_t machine_guest_overhead(uint64_t asked) {
  * moat/control.h. */
 must_check int machine_start(const struct container *c, const struct sandbox_options *options,
                              struct sandbox *out, struct err *err);
+
+/* The template (vm/template.h) for machines of the size that `c` asks for, made if it is not there;
+ * *out_place gets its folder. */
+must_check int machine_template(const struct container *c, char out_place[PATH_MAX],
+                                struct err *err);
 
 #endif

@@ -7,6 +7,8 @@
 #include "vm/hypervisor.h"
 
 #include "moat/agent.h"
+#include "vm/qemu_control.h"
+#include "vm/ram.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -60,8 +62,28 @@ static int add_disk(struct strlist *out, const struct hypervisor_config *c, int 
     e = add(out, e,
             "driver=raw,node-name=root,read-only=on,file.driver=file,file.read-only=on,"
             "file.locking=off,file.filename=/dev/fdset/2");
-    e = add(out, e, "-device");
-    return add(out, e, "virtio-blk-device,drive=root");
+    if (c->mode == HYPERVISOR_BOOT) {
+        e = add(out, e, "-device");
+        e = add(out, e, "virtio-blk-device,drive=root");
+    }
+    return e;
+}
+
+/* Free PCI ports.  What is in them has power at once, so that the guest has only to look. */
+static int add_ports(struct strlist *out, const struct hypervisor_config *c, int e) {
+    if (c->mode == HYPERVISOR_BOOT) {
+        return e;
+    }
+    e = add(out, e, "-chardev");
+    e = add(out, e, "socket,id=control,fd=%d", c->control_fd);
+    e = add(out, e, "-mon");
+    e = add(out, e, "chardev=control,mode=control");
+    for (unsigned int i = 0; i < HYPERVISOR_PORTS; i++) {
+        e = add(out, e, "-device");
+        e = add(out, e, "pcie-root-port,id=port%u,chassis=%u,power_controller_present=off", i,
+                i + 1);
+    }
+    return e;
 }
 
 static int add_devices(struct strlist *out, const struct hypervisor_config *c, int e) {
@@ -69,11 +91,15 @@ static int add_devices(struct strlist *out, const struct hypervisor_config *c, i
         "virtio-serial-device,max_ports=2",
         "virtserialport,chardev=agent,nr=1,name=" MOAT_AGENT_PORT};
     e = add_disk(out, c, e);
+    e = add_ports(out, c, e);
     if (c->files_fd >= 0) {
         e = add(out, e, "-chardev");
         e = add(out, e, "socket,id=files,fd=%d", c->files_fd);
-        e = add(out, e, "-device");
-        e = add(out, e, "vhost-user-fs-device,chardev=files,queue-size=1024,tag=" MOAT_AGENT_TAG);
+        if (c->mode == HYPERVISOR_BOOT) {
+            e = add(out, e, "-device");
+            e = add(out, e,
+                    "vhost-user-fs-device,chardev=files,queue-size=1024,tag=" MOAT_AGENT_TAG);
+        }
     }
     e = add(out, e, "-chardev");
     e = add(out, e, "socket,id=agent,fd=%d", c->agent_fd);
@@ -85,6 +111,9 @@ static int add_devices(struct strlist *out, const struct hypervisor_config *c, i
         static const uint8_t mac[6] = MOAT_NET_DEVICE_MAC;
         e = add(out, e, "-netdev");
         e = add(out, e, "tap,id=net%u,fd=%d,vhost=off", i, c->nic_fds[i]);
+        if (c->mode == HYPERVISOR_RESTORE) {
+            continue; /* they are plugged in */
+        }
         e = add(out, e, "-device");
         e = add(out, e, "virtio-net-device,netdev=net%u,mac=%02x:%02x:%02x:%02x:%02x:%02x", i,
                 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5] + i);
@@ -110,18 +139,14 @@ static int qemu_arguments(const struct hypervisor_config *c, struct strlist *out
         "none",
         "-monitor",
         "none",
-        "-kernel",
-        HYPERVISOR_KERNEL,
-        "-initrd",
-        HYPERVISOR_INITRAMFS,
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         "-global",
         "virtio-mmio.force-legacy=false"};
     int e = add(out, 0, "%s", g_hypervisor_qemu.program);
     e = add(out, e, "-M");
-    e = add(out, e, "microvm,acpi=on,rtc=on,usb=off,pcie=off,isa-serial=%s,memory-backend=memory",
-            c->console_fd >= 0 ? "on" : "off");
+    e = add(out, e, "microvm,acpi=on,rtc=on,usb=off,pcie=%s,isa-serial=%s,memory-backend=memory",
+            c->mode == HYPERVISOR_BOOT ? "off" : "on", c->console_fd >= 0 ? "on" : "off");
     e = add(out, e, "-accel");
     e = add(out, e, "%s", c->kvm ? "kvm" : "tcg,thread=multi");
     e = add(out, e, "-cpu");
@@ -132,13 +157,31 @@ static int qemu_arguments(const struct hypervisor_config *c, struct strlist *out
     e = add(out, e, "-m");
     e = add(out, e, "%lluM", mib);
     e = add(out, e, "-object");
-    e = add(out, e, "memory-backend-memfd,id=memory,size=%lluM,share=on", mib);
+    e = c->mode == HYPERVISOR_BOOT
+            ? add(out, e, "memory-backend-memfd,id=memory,size=%lluM,share=on", mib)
+            : add(out, e,
+                  "memory-backend-file,id=memory,size=%lluM,share=on,"
+                  "mem-path=" HYPERVISOR_RAM "/" RAM_FILE,
+                  mib);
     for (size_t i = 0; i < ARRAY_COUNT(fixed); i++) {
         e = add(out, e, "%s", fixed[i]);
     }
     e = add_devices(out, c, e);
+    if (c->mode == HYPERVISOR_RESTORE) { /* a kernel is in its memory already */
+        e = add(out, e, "-incoming");
+        return add(out, e, "defer");
+    }
+    e = add(out, e, "-kernel");
+    e = add(out, e, HYPERVISOR_KERNEL);
+    e = add(out, e, "-initrd");
+    e = add(out, e, HYPERVISOR_INITRAMFS);
     return add_command_line(out, c, e);
 }
 
-const struct hypervisor_ops g_hypervisor_qemu = {
-    .name = "qemu", .program = "/usr/bin/qemu-system-x86_64", .arguments = qemu_arguments};
+const struct hypervisor_ops g_hypervisor_qemu = {.name = "qemu",
+                                                 .program = "/usr/bin/qemu-system-x86_64",
+                                                 .arguments = qemu_arguments,
+                                                 .save = qemu_save,
+                                                 .restore = qemu_restore,
+                                                 .run = qemu_run,
+                                                 .quit = qemu_quit};

@@ -27,13 +27,14 @@ static void test_bad_files(void) {
         {"Isolation = sentry",
          "moat.conf:1: unknown key: 'Isolation' is not known; it can be isolation, allow, lock, "
          "annotation, overlay, platform, handover, vm.images, vm.files, "
-         "vm.start-timeout, vm.answer-timeout"},
+         "vm.start-timeout, vm.answer-timeout, vm.template"},
         {"vm.start-timeout = 0",
          "moat.conf:1: vm.start-timeout: must be a number of seconds, 1 to 86400"},
         {"vm.answer-timeout = 5s",
          "moat.conf:1: vm.answer-timeout: must be a number of seconds, 1 to 86400"},
         {"vm.answer-timeout = -5",
          "moat.conf:1: vm.answer-timeout: must be a number of seconds, 1 to 86400"},
+        {"vm.template = yes", "moat.conf:1: vm.template: 'yes' is not known; it can be off, on"},
         {"vm.images = images", "moat.conf:1: vm.images: must be the absolute path of a folder"},
         {"lock = yes", "moat.conf:1: lock: 'yes' is not known; it can be false, true"},
         {"allow = sentry, foo",
