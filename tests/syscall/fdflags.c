@@ -159,6 +159,22 @@ static void owner_of_signals(void) {
     CHECK_EQ(fcntl(p[0], F_GETSIG), SIGUSR1);
 }
 
+#ifndef F_CREATED_QUERY
+#define F_CREATED_QUERY 1028
+#endif
+
+static void who_made_it(void) {
+    int first = open("f", O_RDWR | O_CREAT, 0600);
+    if (fcntl(first, F_CREATED_QUERY, 0) < 0 && errno == EINVAL) {
+        SKIP("this kernel has no F_CREATED_QUERY");
+    }
+    CHECK_EQ(fcntl(first, F_CREATED_QUERY, 0), 1);
+    CHECK_EQ(fcntl(dup(first), F_CREATED_QUERY, 0), 1);
+    CHECK_EQ(fcntl(open("f", O_RDWR | O_CREAT, 0600), F_CREATED_QUERY, 0), 0);
+    CHECK_EQ(fcntl(open("f", O_PATH), F_CREATED_QUERY, 0), 0);
+    CHECK_ERR(fcntl(99, F_CREATED_QUERY, 0), EBADF);
+}
+
 int main(void) {
     RUN(lowest_number_first);
     RUN(dup_and_friends);
@@ -171,5 +187,6 @@ int main(void) {
     RUN(fork_copies_the_table);
     RUN(large_numbers);
     RUN(owner_of_signals);
+    RUN(who_made_it);
     TEST_MAIN_END;
 }

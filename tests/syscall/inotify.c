@@ -215,6 +215,41 @@ static void truncate_and_link(void) {
     CHECK(expect(IN_CREATE, "s"));
 }
 
+/* IN_EXCL_UNLINK: a file that lost its name is nobody's business any more. */
+static void unlinked_files(void) {
+    g_fd = inotify_init1(IN_NONBLOCK);
+    int other = inotify_init1(IN_NONBLOCK), f = open("a", O_CREAT | O_RDWR, 0600);
+    char buf[256];
+    REQUIRE(inotify_add_watch(g_fd, ".", IN_MODIFY | IN_EXCL_UNLINK) > 0);
+    REQUIRE(inotify_add_watch(other, ".", IN_MODIFY) > 0);
+    CHECK_EQ(write(f, "x", 1), 1);
+    CHECK(expect(IN_MODIFY, "a"));
+    CHECK(read(other, buf, sizeof(buf)) > 0);
+    CHECK_EQ(unlink("a"), 0);
+    CHECK_EQ(write(f, "x", 1), 1);
+    CHECK(next_event() == NULL);
+    CHECK(read(other, buf, sizeof(buf)) > 0);
+}
+
+static void fdinfo(void) {
+    struct stat st;
+    char path[64], line[256];
+    unsigned int wd = 0, mask = 0;
+    unsigned long ino = 0;
+    int fd = inotify_init1(0), want = inotify_add_watch(fd, ".", IN_MODIFY | IN_ONESHOT);
+    REQUIRE(want > 0 && stat(".", &st) == 0);
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    FILE *f = fopen(path, "r");
+    REQUIRE(f != NULL);
+    while (fgets(line, sizeof(line), f) != NULL) {
+        (void)!sscanf(line, "inotify wd:%x ino:%lx sdev:%*x mask:%x", &wd, &ino, &mask);
+    }
+    fclose(f);
+    CHECK_EQ(wd, want);
+    CHECK_EQ(ino, st.st_ino);
+    CHECK_EQ(mask, IN_MODIFY | IN_ONESHOT);
+}
+
 /* ---- limits ---- */
 
 static unsigned long sysctl_value(const char *name) {
@@ -289,6 +324,8 @@ int main(void) {
     RUN(poll_and_count);
     RUN(dont_follow);
     RUN(truncate_and_link);
+    RUN(unlinked_files);
+    RUN(fdinfo);
     RUN(limit_of_instances);
     RUN(queue_overflows);
     TEST_MAIN_END;

@@ -131,6 +131,7 @@ static void pipe_size(void) {
     CHECK_EQ(fcntl(p[1], F_SETPIPE_SZ, 8192), 8192);
     CHECK_EQ(fcntl(p[0], F_GETPIPE_SZ), 8192);
     CHECK_EQ(fcntl(p[1], F_SETPIPE_SZ, 10000), 16384);
+    CHECK_ERR(fcntl(p[1], F_SETPIPE_SZ, (1u << 31) + 1), EINVAL);
 }
 
 static void pipe_blocking_reader_wakes(void) {

@@ -5,6 +5,10 @@
 #include "fs/async.h"
 #include "fs/internal.h"
 
+#ifndef F_CREATED_QUERY /* linux/fcntl.h since Linux 6.12 */
+#define F_CREATED_QUERY (F_LINUX_SPECIFIC_BASE + 4)
+#endif
+
 #define SETFL_MASK ((uint32_t)(O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC))
 
 /* What F_SETFL and the ioctls change; `fd` is what signals name. */
@@ -71,6 +75,8 @@ static int64_t fcntl_any(struct file *f, int fd, uint32_t cmd, uint64_t arg, boo
         return fd_cloexec_get(fd);
     case F_SETFD:
         return fd_cloexec_set(fd, (arg & FD_CLOEXEC) != 0);
+    case F_CREATED_QUERY:
+        return (f->mode & FMODE_CREATED) != 0;
     case F_GETFL:
         return (int64_t)atomic_load(&f->flags);
     default:

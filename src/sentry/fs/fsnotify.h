@@ -15,8 +15,9 @@
  * functions. */
 extern uint32_t g_fsnotify_watches;
 /* Queues `mask` (IN_*) for the watches on `inode`; `name` is the entry when inode is a directory
- * and the event is about an entry of it, else NULL.  `cookie` joins the two halves of a rename.  No
- * spinlock may be held. */
+ * and the event is about an entry of it, else NULL.  `cookie` joins the two halves of a rename.
+ * With IN_EXCL_UNLINK in `mask` the entry has been removed, and watches made with that flag do not
+ * want to know.  No spinlock may be held. */
 void fsnotify_post(struct inode *inode, uint32_t mask, const char *name, uint32_t cookie);
 /* The inode is being freed: its watches end with IN_IGNORED. */
 void fsnotify_inode_gone(struct inode *inode);

@@ -244,13 +244,14 @@ void fsnotify_dentry_post(struct dentry *dentry, uint32_t mask) {
     dentry_get(parent);
     size_t len = MIN(dentry->name_len, NAME_MAX_LEN);
     memcpy(name, dentry->name, len);
+    uint32_t gone = (dentry->flags & DENTRY_DELETED) != 0 ? IN_EXCL_UNLINK : 0;
     spin_unlock(&dentry->lock);
     name[len] = '\0';
     if (inode != NULL && S_ISDIR(inode->mode)) {
         mask |= IN_ISDIR;
     }
     if (parent != dentry && parent->inode != NULL) {
-        fsnotify_post(parent->inode, mask, name, 0);
+        fsnotify_post(parent->inode, mask | gone, name, 0);
     }
     if (inode != NULL) {
         fsnotify_post(inode, mask, NULL, 0);

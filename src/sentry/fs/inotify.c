@@ -96,6 +96,9 @@ bool inotify_watch_detach(struct inotify_watch *w) {
 }
 
 static bool inotify_watch_wants(const struct inotify_watch *w, uint32_t mask) {
+    if ((w->mask & mask & IN_EXCL_UNLINK) != 0) {
+        return false;
+    }
     return (w->mask & mask & IN_ALL_EVENTS) != 0 || (mask & IN_UNMOUNT) != 0;
 }
 
@@ -109,7 +112,7 @@ void fsnotify_post(struct inode *inode, uint32_t mask, const char *name, uint32_
         bool wants = inotify_watch_wants(w, mask);
         if (wants) {
             spin_lock(&w->instance->lock);
-            inotify_queue(w->instance, w->wd, mask, cookie, name);
+            inotify_queue(w->instance, w->wd, mask & ~(uint32_t)IN_EXCL_UNLINK, cookie, name);
             spin_unlock(&w->instance->lock);
         }
         if ((last || (wants && (w->mask & IN_ONESHOT) != 0)) && inotify_watch_detach(w)) {

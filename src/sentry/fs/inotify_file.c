@@ -2,6 +2,7 @@
 /*
  * inotify(7), the part that programs call: instances as files, and their watches.
  */
+#include "base/fmt.h"
 #include "fs/fsnotify.h"
 #include "fs/inotify_int.h"
 #include "fs/poll.h"
@@ -256,7 +257,30 @@ static void inotify_release(struct file *file) {
     inotify_free(in);
 }
 
+/* proc_pid_fdinfo(5); as many watches as find room. */
+static int inotify_show_fdinfo(struct file *file, char *buf, size_t size) {
+    struct inotify *in = file->private;
+    uint64_t wd = 0, value;
+    size_t len = 0;
+    spin_lock(&in->lock);
+    while (radix_next(&in->watches, &wd, &value)) {
+        const struct inotify_watch *w = (const void *)(uintptr_t)value;
+        uint64_t dev = w->inode->sb->dev;
+        size_t n = fmt_snprintf(
+            buf + len, size - len, "inotify wd:%x ino:%llx sdev:%x mask:%x ignored_mask:0\n", w->wd,
+            (unsigned long long)w->inode->ino, DEV_MAJOR(dev) << 20 | DEV_MINOR(dev), w->mask);
+        if (n >= size - len) {
+            break;
+        }
+        len += n;
+        wd++;
+    }
+    spin_unlock(&in->lock);
+    return (int)len;
+}
+
 static const struct file_ops g_inotify_ops = {
+    .show_fdinfo = inotify_show_fdinfo,
     .sends_sigio = true,
     .release = inotify_release,
     .read = inotify_read,

@@ -178,6 +178,9 @@ static int open_checked(const struct path *p, uint32_t flags, bool created,
             return err;
         }
     }
+    if (created) {
+        f->mode |= FMODE_CREATED;
+    }
     fsnotify_dentry(p->dentry, IN_OPEN);
     *out_file = f;
     return 0;

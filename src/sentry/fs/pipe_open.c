@@ -267,6 +267,9 @@ int64_t pipe_set_size(struct file *f, uint64_t size) {
     if (p == NULL) {
         return -EBADF;
     }
+    if (size > 1ull << 31) {
+        return -EINVAL;
+    }
     if (size > PIPE_PAGES_MAX * PAGE_SIZE) {
         return capable(CAP_SYS_RESOURCE) ? -ENOMEM : -EPERM;
     }

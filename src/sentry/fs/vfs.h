@@ -274,13 +274,14 @@ struct file {
     struct file_async *async; /* atomic; fs/async.h, NULL: nobody asked */
     void *private;
 };
-#define FMODE_READ   1u
-#define FMODE_WRITE  2u
-#define FMODE_PATH   4u /* O_PATH */
-#define FMODE_STREAM 8u /* no position */
-#define FMODE_PREAD  16u
-#define FMODE_WRITER 32u /* counted in inode->write_count */
-#define FMODE_EXEC   64u /* being executed: nobody opens it for writing (file_deny_write) */
+#define FMODE_READ    1u
+#define FMODE_WRITE   2u
+#define FMODE_PATH    4u /* O_PATH */
+#define FMODE_STREAM  8u /* no position */
+#define FMODE_PREAD   16u
+#define FMODE_WRITER  32u  /* counted in inode->write_count */
+#define FMODE_EXEC    64u  /* being executed: nobody opens it for writing (file_deny_write) */
+#define FMODE_CREATED 128u /* this open made it */
 
 /* Root, working directory and umask of a task. */
 struct fs_context {

@@ -14,7 +14,7 @@
 #include <asm-generic/fcntl.h>
 #include <linux/stat.h>
 
-#define FDINFO_EXTRA 1024u
+#define FDINFO_EXTRA 8192u
 
 /* ---- threads
  * --------------------------------------------------------------------------------------- */
