@@ -12,7 +12,7 @@ guest="uidmap qemu-system-x86 qemu-system-common erofs-utils e2fsprogs apparmor 
 case "${1:-}" in
 build) want=$build ;;
 demo) want=$demo ;;
-test) want="$demo busybox-static util-linux procps strace $engines $guest" ;;
+test) want="$demo busybox-static util-linux procps strace criu $engines $guest" ;;
 check) want="$build clang clang-format python3" ;;
 bench) want="$demo runc" ;; # runsc, where bookworm-backports has it, is measured too
 *)

@@ -23,7 +23,7 @@ struct cli_globals {
     const char *log_format; /* "text" or "json" */
     bool debug;
     const char *rootless; /* "true", "false", "auto" or NULL */
-    const char *criu;     /* accepted for engines */
+    const char *criu;     /* program; NULL: on the PATH */
     bool systemd_cgroup;
     bool help, version;
 };

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* moat checkpoint: write the state of a running container to a folder, where its isolation can. */
 #include "cli/cli.h"
-#include "runtime/control.h"
+#include "cli/image.h"
+#include "cli/parse.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct checkpoint_options {
     const char *image, *work, *parent, *cgroups_mode, *page_server, *status_fd;
@@ -34,32 +40,81 @@ static const struct cli_option g_checkpoint_options[] = {
     {0},
 };
 
-/* What the isolation gets: the options as CRIU spells them. */
-static int collect(const struct checkpoint_options *o, struct strlist *out) {
-    const struct {
-        bool set;
-        const char *name;
-    } flags[] = {{o->leave_running, "--leave-running"}, {o->tcp, "--tcp-established"},
-                 {o->unix_sockets, "--ext-unix-sk"},    {o->shell_job, "--shell-job"},
-                 {o->file_locks, "--file-locks"},       {o->pre_dump, "--pre-dump"},
-                 {o->lazy_pages, "--lazy-pages"},       {o->auto_dedup, "--auto-dedup"}};
-    int e = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(flags) && e == 0; i++) {
-        e = flags[i].set ? strlist_add(out, flags[i].name) : 0;
+/* "ADDRESS:PORT"; *out_address is cut in place. */
+static int read_page_server(char *text, struct isolation_image *out, struct err *err) {
+    char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text) {
+        return err_set(err, -EINVAL, "--page-server is ADDRESS:PORT, not '%s'", text);
     }
+    int e = parse_number(colon + 1, "--page-server", &out->page_server_port, err);
+    if (e == 0 && (out->page_server_port == 0 || out->page_server_port > 65535)) {
+        e = err_set(err, -EINVAL, "--page-server: '%s' is no port", colon + 1);
+    }
+    *colon = '\0';
+    out->page_server = text;
+    return e;
+}
+
+static int read_status_fd(const char *text, struct isolation_image *out, struct err *err) {
+    uint32_t fd = 0;
+    int e = parse_number(text, "--status-fd", &fd, err);
+    if (e == 0 && (fd > INT32_MAX || fcntl((int)fd, F_GETFD) < 0)) {
+        e = err_set(err, -EBADF, "--status-fd: descriptor %s is not open", text);
+    }
+    out->status_fd = (int)fd;
+    return e;
+}
+
+/* It is kept in the image as it is given, so it has to be right beside the image. */
+static int check_parent(const char *parent, int image, struct err *err) {
+    struct stat st;
+    if (parent[0] == '/') {
+        return err_set(err, -EINVAL, "--parent-path %s must be relative to the image's folder",
+                       parent);
+    }
+    if (fstatat(image, parent, &st, 0) != 0 || !S_ISDIR(st.st_mode)) {
+        return err_set(err, -ENOENT, "--parent-path %s is no folder beside the image", parent);
+    }
+    return 0;
+}
+
+static int read_options(const struct cli_globals *globals, const struct checkpoint_options *o,
+                        struct isolation_image *out, struct err *err) {
+    const struct image_folders folders = {.image = o->image, .work = o->work, .make = true};
+    int e = image_folders_open(&folders, out, err);
+    e = e != 0 ? e : image_cgroups_read(o->cgroups_mode, out, err);
+    e = e != 0 ? e : image_empty_read(&o->empty_ns, out, err);
+    if (e == 0 && o->page_server != NULL) {
+        e = read_page_server((char *)(uintptr_t)o->page_server, out, err); /* of argv */
+    }
+    if (e == 0 && o->status_fd != NULL) {
+        e = read_status_fd(o->status_fd, out, err);
+    }
+    if (e == 0 && o->parent != NULL) {
+        int image = open(out->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        e = check_parent(o->parent, image, err);
+        (void)close(image); /* only looked at */
+    }
+    out->criu = globals->criu;
+    out->parent = o->parent;
+    out->leave_running = o->leave_running;
+    out->pre_dump = o->pre_dump;
+    out->tcp_established = o->tcp;
+    out->ext_unix_sk = o->unix_sockets;
+    out->shell_job = o->shell_job;
+    out->file_locks = o->file_locks;
+    out->lazy_pages = o->lazy_pages;
+    out->auto_dedup = o->auto_dedup;
+    out->debug = globals->debug;
     return e;
 }
 
 static int run_checkpoint(const struct cli_globals *globals, void *options, int argc, char **argv,
                           struct err *err) {
-    const struct checkpoint_options *o = options;
     const struct runtime rt = cli_runtime(globals);
-    struct strlist list = {0};
-    int e = collect(o, &list);
-    e = e != 0 ? err_sys(err, e, "cannot take the options over")
-               : lifecycle_checkpoint(&rt, argv[0], o->image != NULL ? o->image : "checkpoint",
-                                      &list, err);
-    strlist_free(&list);
+    struct isolation_image image = {.status_fd = -1};
+    int e = read_options(globals, options, &image, err);
+    e = e != 0 ? e : lifecycle_checkpoint(&rt, argv[0], &image, err);
     return e == 0 ? 0 : 1;
 }
 
@@ -67,7 +122,10 @@ const struct cli_command g_cmd_checkpoint = {
     .name = "checkpoint",
     .synopsis = "[options] ID",
     .summary = "write a running container's state to a folder, where its isolation can",
-    .description = "An isolation that cannot says so, and the container goes on.",
+    .description =
+        "Isolation native can, by CRIU. The container ends and is deleted, unless it is to go on "
+        "(--leave-running, --pre-dump); when it fails, it goes on too. An isolation that cannot "
+        "says so.",
     .options = g_checkpoint_options,
     .options_size = sizeof(struct checkpoint_options),
     .min_args = 1,
@@ -75,70 +133,4 @@ const struct cli_command g_cmd_checkpoint = {
     .args_help = "the container's id",
     .takes_container = true,
     .run = run_checkpoint,
-};
-
-/* ---- restore ---- */
-
-struct restore_options {
-    const char *image, *work, *bundle, *isolation, *pid_file, *console_socket, *cgroups_mode,
-        *lsm_profile, *lsm_context;
-    struct strlist empty_ns;
-    bool detach, tcp, unix_sockets, shell_job, file_locks, lazy_pages, auto_dedup, no_pivot,
-        no_subreaper;
-};
-
-#define RESTORE_OPT(field, name, letter, kind, arg, help)                                          \
-    { name, letter, kind, offsetof(struct restore_options, field), arg, help }
-
-static const struct cli_option g_restore_options[] = {
-    RESTORE_OPT(image, "image-path", 0, OPT_TEXT, "DIR", "where checkpoint wrote it"),
-    RESTORE_OPT(work, "work-path", 0, OPT_TEXT, "DIR", "where logs of CRIU go"),
-    RESTORE_OPT(bundle, "bundle", 'b', OPT_TEXT, "DIR", "folder with config.json"),
-    RESTORE_OPT(isolation, "isolation", 0, OPT_TEXT, "sentry|native|vm", "the wall"),
-    RESTORE_OPT(pid_file, "pid-file", 0, OPT_TEXT, "FILE", "write the pid there"),
-    RESTORE_OPT(console_socket, "console-socket", 0, OPT_TEXT, "PATH",
-                "unix socket that gets the terminal's master"),
-    RESTORE_OPT(detach, "detach", 'd', OPT_FLAG, NULL, "leave it running in the background"),
-    RESTORE_OPT(tcp, "tcp-established", 0, OPT_FLAG, NULL, "with open TCP connections"),
-    RESTORE_OPT(unix_sockets, "ext-unix-sk", 0, OPT_FLAG, NULL, "with unix sockets to the outside"),
-    RESTORE_OPT(shell_job, "shell-job", 0, OPT_FLAG, NULL, "with a terminal of the outside"),
-    RESTORE_OPT(file_locks, "file-locks", 0, OPT_FLAG, NULL, "with file locks"),
-    RESTORE_OPT(lazy_pages, "lazy-pages", 0, OPT_FLAG, NULL, "fetch memory when it is touched"),
-    RESTORE_OPT(cgroups_mode, "manage-cgroups-mode", 0, OPT_TEXT, "soft|full|strict|ignore",
-                "how control groups are kept"),
-    RESTORE_OPT(empty_ns, "empty-ns", 0, OPT_LIST, "NAMESPACE", "a namespace that was not kept"),
-    RESTORE_OPT(auto_dedup, "auto-dedup", 0, OPT_FLAG, NULL, "drop memory when it was restored"),
-    RESTORE_OPT(no_pivot, "no-pivot", 0, OPT_FLAG, NULL, "do not use pivot_root"),
-    RESTORE_OPT(no_subreaper, "no-subreaper", 0, OPT_FLAG, NULL,
-                "do not adopt processes that the container leaves behind"),
-    RESTORE_OPT(lsm_profile, "lsm-profile", 0, OPT_TEXT, "KIND:LABEL", "LSM profile"),
-    RESTORE_OPT(lsm_context, "lsm-mount-context", 0, OPT_TEXT, "LABEL", "LSM label of mounts"),
-    {0},
-};
-
-/* No isolation of this moat has a restore: what checkpoint never wrote cannot be read. */
-static int run_restore(const struct cli_globals *globals, void *options, int argc, char **argv,
-                       struct err *err) {
-    struct err id = {0};
-    if (state_check_id(argv[0], &id) != 0) {
-        (void)err_set(err, id.code, "%s", id.msg); /* the caller reports it */
-        return 1;
-    }
-    (void)err_set(err, -EOPNOTSUPP,
-                  "cannot restore container %s: no isolation of this moat restores a checkpoint",
-                  argv[0]); /* likewise */
-    return 1;
-}
-
-const struct cli_command g_cmd_restore = {
-    .name = "restore",
-    .synopsis = "[options] ID",
-    .summary = "make a container from a checkpoint, where its isolation can",
-    .description = "No isolation of this moat can: the command is refused.",
-    .options = g_restore_options,
-    .options_size = sizeof(struct restore_options),
-    .min_args = 1,
-    .max_args = 1,
-    .args_help = "the container's id",
-    .run = run_restore,
 };

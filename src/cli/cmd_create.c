@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* moat create and moat run: a container from an OCI bundle, in the background or in the foreground.
  */
+#include "cli/bundle.h"
 #include "cli/cli.h"
 #include "cli/parse.h"
 #include "cli/service.h"
-#include "host/attend.h"
 #include "host/cleanup.h"
-#include "oci/config.h"
 #include "sandbox/sentry.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
 
 struct create_options {
     const char *bundle, *pid_file, *console_socket, *pidfd_socket, *handover, *isolation, *overlay;
@@ -87,39 +82,12 @@ static int choose_overlay(const struct create_options *o, const struct isolation
     return mode < 0 ? mode : 0;
 }
 
-/* Reads the bundle; *out_text stays in use by *how. */
+/* Reads the bundle and what the options say; *out_text stays in use by *how. */
 static int prepare(const struct cli_globals *globals, const struct runtime *rt,
                    const struct create_options *o, const char *id, struct container *c,
                    struct lifecycle_create *how, char **out_text, struct err *err) {
-    static char bundle[PATH_MAX];
-    size_t len = 0;
     static const char *const handovers[] = {"auto", "notify", "trap", "post", NULL};
-    const struct isolation_ops *isolation = NULL;
-    int e = state_check_id(id, err);
-    int handover = e != 0 ? e : parse_choice(o->handover, "--handover", handovers, err);
-    if (handover < 0) {
-        return handover;
-    }
-    const char *given = o->bundle != NULL ? o->bundle : ".";
-    if (realpath(given, bundle) == NULL) {
-        return err_sys(err, -errno, "--bundle %s", given);
-    }
-    const struct oci_reading reading = {.bundle = bundle, .warn = rt->warn, .arg = rt->arg};
-    e = oci_bundle_text(bundle, out_text, &len, err);
-    e = e != 0 ? e : oci_config_parse(&reading, *out_text, len, c, err);
-    e = e != 0 ? e : cli_apply_settings(globals, o->isolation, bundle, c, &isolation, err);
-    e = e != 0 ? e : choose_overlay(o, isolation, c, err);
-    if (e != 0) {
-        return e;
-    }
-    c->id = strdup(id);
-    c->strace = o->strace;
-    c->handover = o->handover != NULL ? (uint32_t)handover : c->handover;
-    *how = (struct lifecycle_create){.bundle = bundle,
-                                     .config = *out_text,
-                                     .config_len = len,
-                                     .id = id,
-                                     .isolation = isolation,
+    *how = (struct lifecycle_create){.id = id,
                                      .pid_file = o->pid_file,
                                      .console_socket = o->console_socket,
                                      .console_fd = -1,
@@ -127,35 +95,25 @@ static int prepare(const struct cli_globals *globals, const struct runtime *rt,
                                      .preserve_fds = o->preserve_fds,
                                      .no_pivot = o->no_pivot,
                                      .no_new_keyring = o->no_new_keyring};
-    if (c->id == NULL) {
-        return err_sys(err, -ENOMEM, "cannot describe the container");
+    int handover = parse_choice(o->handover, "--handover", handovers, err);
+    int e = handover < 0 ? handover
+                         : bundle_read(globals, rt, o->bundle, o->isolation, c, how, out_text, err);
+    e = e != 0 ? e : choose_overlay(o, how->isolation, c, err);
+    if (e != 0) {
+        return e;
     }
+    c->strace = o->strace;
+    c->handover = o->handover != NULL ? (uint32_t)handover : c->handover;
     e = service_listen_fds(&c->process, &how->preserve_fds, err);
     e = e != 0 ? e : service_check_fds(how->preserve_fds, err);
-    return e != 0 ? e : service_notify(rt, strcmp(isolation->name, "native") == 0, c, err);
-}
-
-/* A terminal in the background needs somebody who takes its master. */
-static int check_console(const struct container *c, const struct create_options *o, bool background,
-                         struct err *err) {
-    if (background && c->process.terminal && o->console_socket == NULL) {
-        return err_set(err, -EINVAL,
-                       "the process has a terminal (process.terminal): give --console-socket, or "
-                       "set it to false");
-    }
-    if (o->console_socket != NULL && (!background || !c->process.terminal)) {
-        return err_set(err, -EINVAL,
-                       "--console-socket needs a process with a terminal in the background: leave "
-                       "it out");
-    }
-    return 0;
+    return e != 0 ? e : service_notify(rt, strcmp(how->isolation->name, "native") == 0, c, err);
 }
 
 static int create_background(const struct runtime *rt, const struct create_options *o,
                              struct container *c, const struct lifecycle_create *how,
                              struct err *err) {
     pid_t pid;
-    int e = check_console(c, o, true, err);
+    int e = bundle_check_console(c, o->console_socket, true, err);
     return e != 0 ? e : lifecycle_create(rt, c, how, &pid, err);
 }
 
@@ -171,45 +129,6 @@ static int run_create(const struct cli_globals *globals, void *options, int argc
     e = e != 0 ? e : create_background(&rt, o, &c, &how, err);
     container_free(&c);
     return e == 0 ? 0 : 1;
-}
-
-static void terminal_size(struct container_process *p) {
-    struct winsize ws;
-    if (p->terminal && ioctl(0, TIOCGWINSZ, &ws) == 0) {
-        p->rows = ws.ws_row;
-        p->cols = ws.ws_col;
-    }
-}
-
-static int run_foreground(const struct runtime *rt, const struct create_options *o,
-                          struct container *c, struct lifecycle_create *how, int *out_wait_status,
-                          struct err *err) {
-    struct attend attend;
-    struct err ignored = {0};
-    pid_t pid;
-    int e = check_console(c, o, false, err);
-    if (e != 0) {
-        return e;
-    }
-    if (!o->no_subreaper) {
-        (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* older than any kernel we run on */
-    }
-    terminal_size(&c->process);
-    e = attend_begin(&attend, c->process.terminal, err);
-    how->console_fd = attend.console[1];
-    e = e != 0 ? e : lifecycle_create(rt, c, how, &pid, err);
-    if (e == 0) {
-        e = lifecycle_start(rt, how->id, err);
-        e = e != 0 ? e : attend_run(&attend, pid, out_wait_status, err);
-        if (e != 0 || !o->keep) {
-            /* What the run itself came to is what is told. */
-            (void)lifecycle_delete(rt, how->id, true, &ignored);
-        } else {
-            lifecycle_note_exit(rt, how->id, *out_wait_status);
-        }
-    }
-    attend_end(&attend);
-    return e;
 }
 
 static int run_run(const struct cli_globals *globals, void *options, int argc, char **argv,
@@ -229,7 +148,10 @@ static int run_run(const struct cli_globals *globals, void *options, int argc, c
             (void)lifecycle_delete(&rt, argv[0], true, &ignored); /* the start is what failed */
         }
     } else if (e == 0) {
-        e = run_foreground(&rt, o, &c, &how, &wait_status, err);
+        const struct bundle_foreground foreground = {.subreaper = !o->no_subreaper,
+                                                     .keep = o->keep};
+        e = bundle_check_console(&c, o->console_socket, false, err);
+        e = e != 0 ? e : bundle_run(&rt, &foreground, &c, &how, &wait_status, err);
     }
     container_free(&c);
     return e == 0 ? exit_status_of(wait_status) : 1;

@@ -30,7 +30,7 @@ const struct cli_option g_global_options[] = {
     {"rootless", 0, OPT_TEXT, offsetof(struct cli_globals, rootless), "true|false|auto",
      "whether limits that are out of reach are left out (default auto: not for root)"},
     {"criu", 0, OPT_TEXT, offsetof(struct cli_globals, criu), "PATH",
-     "accepted for engines; criu is found on the PATH"},
+     "the CRIU of checkpoint and restore (default: criu, on the PATH)"},
     {"version", 'v', OPT_FLAG, offsetof(struct cli_globals, version), NULL, "show the version"},
     {0},
 };

@@ -32,6 +32,8 @@ must_check int spawn_serve(struct spawn *s, const struct isolation_target *targe
 /* Kills a process that could not be set up, and waits for it. */
 void spawn_kill(struct spawn *s);
 void spawn_end(struct spawn *s);
+/* In a child: signals as a program expects them, none blocked and none ignored. */
+void spawn_reset_signals(void);
 
 /* Hands a seccomp listener, descriptor `number` of process `pid`, to linux.seccomp.listenerPath. */
 must_check int listener_hand_over(const struct container *c, const char *state_json, pid_t pid,
@@ -47,6 +49,10 @@ int native_exec(const struct isolation_target *target, struct container_process 
 int native_processes(const struct isolation_target *target, struct json_object **out,
                      struct err *err);
 int native_destroy(const struct isolation_target *target, struct err *err);
+int native_checkpoint(const struct isolation_target *target, const struct isolation_image *image,
+                      struct err *err);
+int native_restore(const struct isolation_target *target, const struct isolation_setup *how,
+                   const struct isolation_image *image, pid_t *out_pid, struct err *err);
 int native_run(const struct container *c, const struct isolation_run *run, int *out_wait_status,
                struct err *err);
 

@@ -13,4 +13,6 @@ const struct isolation_ops g_isolation_native = {
     .exec = native_exec,
     .processes = native_processes,
     .destroy = native_destroy,
+    .checkpoint = native_checkpoint,
+    .restore = native_restore,
 };

@@ -4,6 +4,7 @@
 #include "native/setup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,23 @@ int setup_rlimit(struct setup *s, const struct setup_op *op, struct err *err) {
                    (unsigned long long)want->cur, (unsigned long long)want->max);
 }
 
+static bool is_null(const struct stat *st) {
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
+/* The host's /dev/null gives way to the container's, where there is one: what is open then lies on
+ * the container's own mounts, which a checkpoint needs. */
+static void take_own_null(int fd) {
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+    bool there = flags >= 0 && lstat("/dev/null", &st) == 0 && is_null(&st);
+    cleanup_fd int own =
+        there ? open("/dev/null", (flags & O_ACCMODE) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+    if (own >= 0 && fstat(own, &st) == 0 && is_null(&st)) {
+        (void)(fcntl(own, F_SETFL, flags) == 0 && dup2(own, fd) == fd); /* else the host's stays */
+    }
+}
+
 /*
  * The standard streams are handed to the container's user, so that it can open /dev/stdout again.
  * What is shared with others stays as it is: /dev/null, and what cannot be given away.
@@ -101,8 +119,11 @@ int setup_rlimit(struct setup *s, const struct setup_op *op, struct err *err) {
 int setup_stdio(struct setup *s, const struct setup_op *op, struct err *err) {
     struct stat st;
     for (int fd = 0; fd < 3; fd++) {
-        if (fstat(fd, &st) != 0 || st.st_uid == s->process->uid ||
-            (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))) {
+        bool open_one = fstat(fd, &st) == 0;
+        if (open_one && is_null(&st)) {
+            take_own_null(fd);
+        }
+        if (!open_one || st.st_uid == s->process->uid || is_null(&st)) {
             continue; /* closed, theirs already, or everybody's */
         }
         if (fchown(fd, s->process->uid, (gid_t)-1) != 0 && errno != EINVAL && errno != EPERM &&

@@ -117,9 +117,8 @@ void spawn_kill(struct spawn *s) {
 
 /* ---- the process ---- */
 
-/* Signals as a program expects them: none blocked, none ignored (signal(7): both outlive execve).
- */
-static void reset_signals(void) {
+/* signal(7): what is blocked and what is ignored outlives execve. */
+void spawn_reset_signals(void) {
     const struct sigaction plain = {.sa_handler = SIG_DFL};
     sigset_t none;
     for (int signo = 1; signo <= SIGRTMAX; signo++) {
@@ -134,7 +133,7 @@ static noreturn_fn void process_main(struct spawn *s) {
     struct setup *setup = &s->setup;
     (void)close(s->sync[0]); /* the runtime's end */
     setup->sync = setup->report = s->sync[1];
-    reset_signals();
+    spawn_reset_signals();
     (void)umask(022);                       /* cannot fail */
     (void)setup_run(setup, &s->plan, &err); /* returns only with an error */
     if (setup->report >= 0) {

@@ -53,6 +53,31 @@ struct isolation_target {
     const struct cgroup *cgroup;
 };
 
+/* How control groups are written and read: criu(8), --manage-cgroups. */
+enum image_cgroups {
+    IMAGE_CGROUPS_SOFT,
+    IMAGE_CGROUPS_FULL,
+    IMAGE_CGROUPS_STRICT,
+    IMAGE_CGROUPS_IGNORE
+};
+
+/* A container's state in a folder: how a checkpoint writes it, and a restore reads it. */
+struct isolation_image {
+    const char *path;        /* the folder; it exists */
+    const char *work;        /* an existing folder for logs, or NULL: the image's own */
+    const char *parent;      /* checkpoint: an earlier one, relative to `path`, or NULL */
+    const char *criu;        /* the program; NULL: "criu" on the PATH */
+    const char *page_server; /* checkpoint: memory goes to this address, or NULL */
+    uint32_t page_server_port;
+    int status_fd; /* checkpoint: told when lazy pages can be fetched; -1: none */
+    const char *lsm_profile, *lsm_mount_context; /* restore: KIND:LABEL, LABEL; or NULL */
+    enum image_cgroups cgroups;
+    bool leave_running, pre_dump; /* checkpoint */
+    bool tcp_established, ext_unix_sk, shell_job, file_locks, lazy_pages, auto_dedup;
+    bool empty_network; /* the network namespace is left to hooks */
+    bool debug;
+};
+
 struct isolation_ops {
     const char *name;
     /* Runs c's process and waits for its end, the calling process being its monitor.  0 with
@@ -91,12 +116,13 @@ struct isolation_ops {
     /* Ends what still lives and removes what create made beside the state folder.  Idempotent;
      * works when every process was killed already. */
     int (*destroy)(const struct isolation_target *target, struct err *err);
-    /* May be NULL: a clear refusal is given. */
-    int (*checkpoint)(const struct isolation_target *target, const char *image_dir,
-                      const struct strlist *options, struct err *err);
+    /* Both may be NULL: a clear refusal is given.  Without leave_running and pre_dump the processes
+     * have ended when checkpoint returns 0; otherwise, and after a failure, they run on. */
+    int (*checkpoint)(const struct isolation_target *target, const struct isolation_image *image,
+                      struct err *err);
+    /* As create, but the process runs when this returns. */
     int (*restore)(const struct isolation_target *target, const struct isolation_setup *setup,
-                   const char *image_dir, const struct strlist *options, pid_t *out_pid,
-                   struct err *err);
+                   const struct isolation_image *image, pid_t *out_pid, struct err *err);
 };
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `create`: see lifecycle.h.  Each thing that outlives the command is in the state file before it
- * is relied upon.
+ * `create` and `restore`: see lifecycle.h.  Each thing that outlives the command is in the state
+ * file before it is relied upon.
  */
 #include "runtime/lifecycle.h"
 
@@ -104,7 +104,11 @@ static int make_process(struct creation *n, pid_t *out_pid, struct err *err) {
             socket_connect(how->console_socket, "--console-socket", err);
         e = console < 0 ? console : 0;
     }
-    e = e != 0 ? e : h->ops->create(&h->target, &setup, out_pid, err);
+    if (e == 0 && how->image != NULL) {
+        e = h->ops->restore(&h->target, &setup, how->image, out_pid, err);
+    } else if (e == 0) {
+        e = h->ops->create(&h->target, &setup, out_pid, err);
+    }
     json_object_put(state);
     return e;
 }
@@ -130,7 +134,7 @@ static int create_locked(struct creation *n, pid_t *out_pid, struct err *err) {
     }
     h->state.pid = h->target.pid = *out_pid;
     h->state.pid_start = h->target.pid_start = state_process_start(*out_pid);
-    h->state.status = STATUS_CREATED;
+    h->state.status = n->how->image != NULL ? STATUS_RUNNING : STATUS_CREATED;
     e = state_save(h->dir, &h->state, err);
     return e != 0 ? e : tell(n->how, *out_pid, err);
 }
@@ -143,6 +147,11 @@ int lifecycle_create(const struct runtime *rt, struct container *c,
     if (how->isolation->create == NULL) {
         return err_set(err, -EOPNOTSUPP, "isolation %s runs commands ('moat do') only",
                        how->isolation->name);
+    }
+    if (how->image != NULL && how->isolation->restore == NULL) {
+        return err_set(err, -EOPNOTSUPP,
+                       "cannot restore container %s: isolation %s has no checkpoint to restore",
+                       how->id, how->isolation->name);
     }
     memset(&h, 0, sizeof(h));
     h.ops = how->isolation;

@@ -104,6 +104,16 @@ static bool half_made(const struct handle *h) {
     return h->lock >= 0 && access(path, F_OK) != 0 && errno == ENOENT;
 }
 
+/* All but the state folder; h has its config. */
+static int clear_away(const struct runtime *rt, struct handle *h, struct err *err) {
+    int e = lifecycle_clear(rt, h, err);
+    if (e == 0) {
+        h->state.status = STATUS_STOPPED;
+        lifecycle_poststop(rt, h);
+    }
+    return e;
+}
+
 static int delete_opened(const struct runtime *rt, struct handle *h, bool force, struct err *err) {
     bool runs = h->state.status == STATUS_RUNNING || h->state.status == STATUS_PAUSED;
     if (runs && !force) {
@@ -117,12 +127,7 @@ static int delete_opened(const struct runtime *rt, struct handle *h, bool force,
         err_append(&config, "; its poststop hooks are not run");
         rt->warn(rt->arg, config.msg);
     }
-    int e = lifecycle_clear(rt, h, err);
-    if (e == 0) {
-        h->state.status = STATUS_STOPPED;
-        lifecycle_poststop(rt, h);
-    }
-    return e;
+    return clear_away(rt, h, err);
 }
 
 int lifecycle_delete(const struct runtime *rt, const char *id, bool force, struct err *err) {
@@ -143,18 +148,30 @@ int lifecycle_delete(const struct runtime *rt, const char *id, bool force, struc
     return e;
 }
 
-int lifecycle_checkpoint(const struct runtime *rt, const char *id, const char *image_dir,
-                         const struct strlist *options, struct err *err) {
+static int checkpoint_opened(struct handle *h, const struct isolation_image *image,
+                             struct err *err) {
+    if (h->state.status != STATUS_RUNNING && h->state.status != STATUS_PAUSED) {
+        return err_set(err, h->state.status == STATUS_STOPPED ? -ESRCH : -EINVAL,
+                       "cannot checkpoint container %s: container not running: it is %s",
+                       h->state.id, state_status_text(h->state.status));
+    }
+    if (h->ops->checkpoint == NULL) {
+        return err_set(err, -EOPNOTSUPP,
+                       "cannot checkpoint container %s: isolation %s has no checkpoint; it runs on",
+                       h->state.id, h->ops->name);
+    }
+    return h->ops->checkpoint(&h->target, image, err);
+}
+
+int lifecycle_checkpoint(const struct runtime *rt, const char *id,
+                         const struct isolation_image *image, struct err *err) {
     static struct handle h;
     int e = handle_open(rt, id, HANDLE_LOCK | HANDLE_CONFIG, &h, err);
-    if (e == 0 && h.state.status != STATUS_RUNNING && h.state.status != STATUS_PAUSED) {
-        e = err_set(err, -ESRCH, "cannot checkpoint: container not running: %s", id);
-    } else if (e == 0 && h.ops->checkpoint == NULL) {
-        e = err_set(err, -EOPNOTSUPP,
-                    "cannot checkpoint container %s: isolation %s has no checkpoint; it runs on",
-                    id, h.ops->name);
+    e = e != 0 ? e : checkpoint_opened(&h, image, err);
+    if (e == 0 && !image->leave_running && !image->pre_dump) {
+        e = clear_away(rt, &h, err);
+        e = e != 0 ? e : state_remove(rt->root, id, err);
     }
-    e = e != 0 ? e : h.ops->checkpoint(&h.target, image_dir, options, err);
     handle_close(&h);
     return e;
 }

@@ -34,10 +34,11 @@ struct lifecycle_create {
     const char *pidfd_socket;   /* NULL: none; unix socket that gets a pidfd of the process */
     uint32_t preserve_fds;
     bool no_pivot, no_new_keyring;
+    const struct isolation_image *image; /* restore: where the process comes from; else NULL */
 };
 
-/* Makes the container; its process waits for lifecycle_start.  *out_pid is a child of the caller.
- */
+/* Makes the container; its process waits for lifecycle_start, or runs on where `how->image` was
+ * written.  *out_pid is a child of the caller. */
 must_check int lifecycle_create(const struct runtime *rt, struct container *c,
                                 const struct lifecycle_create *how, pid_t *out_pid,
                                 struct err *err);
@@ -53,9 +54,9 @@ void lifecycle_note_exit(const struct runtime *rt, const char *id, int wait_stat
 must_check int lifecycle_wait(const struct runtime *rt, const char *id, int *out_wait_status,
                               struct err *err);
 
-/* Writes the state of a running container to a folder; options as CRIU spells them. */
-must_check int lifecycle_checkpoint(const struct runtime *rt, const char *id, const char *image_dir,
-                                    const struct strlist *options, struct err *err);
+/* Writes the state of a running container to a folder.  Unless it is to go on, it is deleted. */
+must_check int lifecycle_checkpoint(const struct runtime *rt, const char *id,
+                                    const struct isolation_image *image, struct err *err);
 
 struct lifecycle_exec {
     const char *id;
