@@ -3,6 +3,7 @@
  */
 #include "vfs_harness.h"
 
+#include "fs/async.h"
 #include "fs/fsnotify.h"
 #include "hal.h"
 #include "kernel/kmalloc.h"
@@ -295,4 +296,29 @@ void vfs_harness_main(void (*tests)(void *arg)) {
 
 bool oom_relieve(const void *wanted, bool may_wait) {
     return false; /* nobody to kill */
+}
+
+/* ---- signal-driven I/O: nobody asks for it here ---- */
+
+int file_set_owner(struct file *f, const struct async_owner *owner) {
+    return 0;
+}
+
+struct async_owner file_get_owner(struct file *f) {
+    return (struct async_owner){0};
+}
+
+int file_set_signal(struct file *f, uint64_t signo) {
+    return 0;
+}
+
+int32_t file_get_signal(struct file *f) {
+    return 0;
+}
+
+int file_set_async(struct file *f, int fd, bool on) {
+    return 0;
+}
+
+void file_async_release(struct file *f) {
 }
