@@ -3,6 +3,7 @@
 #include "host/cleanup.h"
 #include "native/life.h"
 #include "native/namespaces.h"
+#include "native/rdt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -106,6 +107,7 @@ static int exec_process(struct spawn *s, const struct isolation_target *target, 
     }
     e = e != 0 ? e : plan_exec(&s->in, &s->plan, err);
     e = e != 0 ? e : spawn_clone(s, err);
+    e = e != 0 ? e : rdt_enter(target, s->pid, err);
     e = e != 0 ? e : spawn_serve(s, target, err);
     if (e != 0) {
         spawn_kill(s);

@@ -10,6 +10,7 @@
 #include "host/cleanup.h"
 #include "native/life.h"
 #include "native/namespaces.h"
+#include "native/rdt.h"
 #include "native/sync.h"
 
 #include <errno.h>
@@ -71,7 +72,9 @@ static int create_process(struct spawn *s, const struct isolation_target *target
         e = keep_state(target->state_dir, s->in.how->state_json, err);
     }
     e = e != 0 ? e : plan_container(&s->in, &s->plan, err);
+    e = e != 0 ? e : rdt_make(target, err);
     e = e != 0 ? e : spawn_clone(s, err);
+    e = e != 0 ? e : rdt_enter(target, s->pid, err);
     if (s->setup.start_listen >= 0) {
         (void)close(s->setup.start_listen); /* the process has it */
     }
@@ -85,6 +88,7 @@ static int create_process(struct spawn *s, const struct isolation_target *target
 int native_create(const struct isolation_target *target, const struct isolation_setup *how,
                   pid_t *out_pid, struct err *err) {
     static struct spawn s; /* large; one a process */
+    struct err ignored = {0};
     const struct oci_linux *l = &target->c->linux_;
     memset(&s, 0, sizeof(s));
     s.in = (struct plan_input){.c = target->c,
@@ -101,6 +105,7 @@ int native_create(const struct isolation_target *target, const struct isolation_
     if (e != 0 && target->state_dir >= 0) {
         (void)unlinkat(target->state_dir, START_SOCKET, 0); /* it may not exist yet */
         (void)unlinkat(target->state_dir, STATE_FILE, 0);
+        (void)!rdt_remove(target, &ignored); /* the first failure is what is told */
     }
     return e;
 }
@@ -162,5 +167,5 @@ int native_destroy(const struct isolation_target *target, struct err *err) {
             return err_sys(err, -errno, "cannot remove %s/%s", target->state_path, files[i]);
         }
     }
-    return 0;
+    return rdt_remove(target, err);
 }

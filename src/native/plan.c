@@ -70,11 +70,6 @@ static int check_container(const struct plan_input *in, struct err *err) {
                        "isolation native needs root, or a user namespace in "
                        "linux.namespaces (moat spec --rootless writes one)");
     }
-    if (l->intel_rdt.set) {
-        return err_set(err, -ENOTSUP,
-                       "linux.intelRdt is not supported: leave it out, and assign the container's "
-                       "processes to a group of /sys/fs/resctrl from outside");
-    }
     return check_process(in, err);
 }
 

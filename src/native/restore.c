@@ -11,6 +11,7 @@
 #include "native/snapshot.h"
 #include "native/life.h"
 #include "native/namespaces.h"
+#include "native/rdt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,6 +131,8 @@ static int run_criu(const struct isolation_target *target, const struct isolatio
     if (e == 0 && target->cgroup->count > 0) {
         e = cgroup_enter(target->cgroup, criu.pid, err);
     }
+    e = e != 0 ? e : rdt_make(target, err);
+    e = e != 0 ? e : rdt_enter(target, criu.pid, err);
     e = e != 0 ? e : list_options(target, image, start, &criu, &options, err);
     e = e != 0 ? e
                : criu_request(&criu, CRIU_RESTORE, &options, on_notify, &restoring, image->log,
@@ -143,7 +146,9 @@ static int run_criu(const struct isolation_target *target, const struct isolatio
     criu_end(&criu);
     protobuf_free(&options);
     if (e != 0) {
+        struct err ignored = {0};
         end_half_made(*out_pid);
+        (void)!rdt_remove(target, &ignored); /* the first failure is what is told */
         *out_pid = 0;
     }
     return e;

@@ -95,7 +95,7 @@ static void add_linux(struct building *b, struct json_object *top) {
     add_seccomp(b, linux_);
     add_enabled(b, linux_, "apparmor", true);
     add_enabled(b, linux_, "selinux", true);
-    add_enabled(b, linux_, "intelRdt", false);
+    add_enabled(b, linux_, "intelRdt", true);
     add_enabled(b, new_object(b, linux_, "mountExtensions"), "idmap", true);
     add_enabled(b, linux_, "netDevices", true);
 }
