@@ -2,6 +2,8 @@
 /* Records and streams between monitor and agent: see bridge.h. */
 #include "vm/bridge.h"
 
+#include "vm/console.h"
+
 #include "host/cleanup.h"
 #include "host/clock.h"
 #include "host/msg.h"
@@ -311,7 +313,8 @@ static void await_request(struct bridge *b) {
 }
 
 void bridge_run(const struct bridge_options *o) {
-    static struct pollfd polls[MUX_POLLS_MAX + 1];
+    static struct pollfd polls[MUX_POLLS_MAX + 2];
+    struct console console = {.in = o->console, .log = o->log};
     struct bridge *b = &g_bridge;
     char text[MESSAGE_SIZE] = "";
     b->control = o->control;
@@ -330,9 +333,13 @@ void bridge_run(const struct bridge_options *o) {
     while (!b->failed && e == 0) {
         size_t count = mux_prepare(&b->mux, polls);
         polls[count] = (struct pollfd){.fd = o->control, .events = POLLIN};
+        polls[count + 1] = (struct pollfd){.fd = console.in, .events = POLLIN};
         int wait = pending_wait_ms(&b->pending, clock_now_ns(CLOCK_MONOTONIC));
-        if (poll(polls, count + 1, wait) < 0) {
+        if (poll(polls, count + 2, wait) < 0) {
             continue; /* EINTR */
+        }
+        if (polls[count + 1].revents != 0) {
+            console_pump(&console);
         }
         if (polls[count].revents != 0) {
             take_record(b);

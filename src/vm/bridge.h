@@ -17,6 +17,7 @@
 struct bridge_options {
     int control, agent;                         /* the two connections; taken over */
     int log;                                    /* gets a line about the start, or -1 */
+    int console;                                /* what the guest's console says, or -1 */
     uint64_t start_ns;                          /* when that began, by CLOCK_MONOTONIC */
     uint32_t export_count;                      /* of the shared folder */
     uint32_t start_timeout_s, answer_timeout_s; /* 0: any time */

@@ -16,8 +16,9 @@
 /* Where the file system with its memory is, when that is a file. */
 #define HYPERVISOR_RAM "/guest/ram"
 
-#define HYPERVISOR_PORTS (MOAT_NET_LINKS_MAX + 2u) /* of a machine that devices are plugged into   \
-                                                    */
+#define HYPERVISOR_PORTS                                                                           \
+    (MOAT_NET_LINKS_MAX + 2u) /* of a machine that devices are plugged into                        \
+                               */
 
 enum hypervisor_mode {
     HYPERVISOR_BOOT,
@@ -37,7 +38,7 @@ struct hypervisor_config {
     enum hypervisor_mode mode;
     int control_fd;   /* other modes than BOOT: stream socket, for the operations below */
     bool network;     /* RESTORE: there may be interfaces */
-    int console_fd;   /* where the guest kernel's messages go, or -1 */
+    int console_fd;   /* stream socket: the guest's console, or -1 */
     uint64_t tsc_khz; /* of this machine's cycle counter; used without KVM */
 };
 

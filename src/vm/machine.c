@@ -126,8 +126,7 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     struct err err = {0};
     c->agent_fd = m->agent[1];
     c->disk_fd = m->disk.fd;
-    /* A template says nothing, so that one serves all. */
-    c->console_fd = m->options->debug && c->mode == HYPERVISOR_BOOT ? m->options->log_fd : -1;
+    c->console_fd = m->console[1];
     int e = set_stdio(m, &err);
     if (e == 0 && unshare(CLONE_NEWNS) != 0) {
         e = err_sys(&err, -errno, "cannot prepare the hypervisor");
@@ -164,6 +163,11 @@ static int start_children(struct machine *m, struct err *err) {
     const bool files = m->admin[1] >= 0 || m->share.count > 0;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
         return err_sys(err, -errno, "cannot detach mount propagation");
+    }
+    /* A template says nothing, so that one serves all. */
+    if (m->options->debug && m->options->log_fd >= 0 && m->config.mode == HYPERVISOR_BOOT &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->console) != 0) {
+        return err_sys(err, -errno, "cannot make the console's socket");
     }
     int e = files ? files_prepare(&m->files, &m->share, &m->config.files_fd, err) : 0;
     e = e != 0 || !keeper ? e : keeper_prepare(FILES_PLACE, err);
@@ -266,19 +270,23 @@ static noreturn_fn void bridge_main(struct machine *m) {
     if (jail_bridge(m, &err) != 0) {
         report(m->status, &err);
     }
-    int keep[] = {m->control[1], m->agent[0], m->options->debug ? m->options->log_fd : -1,
-                  m->status, m->operation.failure[0]};
-    for (int i = 0; i < 5; i++) { /* to 3 ... 7, by way of numbers that none of them has */
+    int keep[] = {m->control[1],
+                  m->agent[0],
+                  m->options->debug ? m->options->log_fd : -1,
+                  m->status,
+                  m->operation.failure[0],
+                  m->console[0]};
+    for (int i = 0; i < 6; i++) { /* to 3 ... 8, by way of numbers that none of them has */
         keep[i] = keep[i] >= 0 ? fcntl(keep[i], F_DUPFD_CLOEXEC, 1000) : -1;
     }
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         if (keep[i] >= 0) {
             (void)dup3(keep[i], 3 + i, O_CLOEXEC); /* a failed one shows at its first use */
         } else {
             (void)close(3 + i); /* whatever it was */
         }
     }
-    (void)close_range(8, ~0u, 0);
+    (void)close_range(9, ~0u, 0);
     if (jail_bridge_calls(&err) != 0) {
         report(6, &err);
     }
@@ -286,6 +294,7 @@ static noreturn_fn void bridge_main(struct machine *m) {
     options.start_timeout_s = m->c->vm_start_timeout_s;
     options.answer_timeout_s = m->c->vm_answer_timeout_s;
     options.log = keep[2] >= 0 ? 5 : -1;
+    options.console = keep[5] >= 0 ? 8 : -1;
     bridge_run(&options);
     _exit(0);
 }

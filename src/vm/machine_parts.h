@@ -23,6 +23,7 @@ struct machine {
     int image_lock; /* stays open in the monitor, which lives as long as the machine */
     int control[2]; /* ours, the bridge's */
     int agent[2];   /* the bridge's, the hypervisor's */
+    int console[2]; /* likewise; -1 where nobody reads it */
     int network[2]; /* ours, the hypervisor's, which waits for its devices there; or -1 */
     int admin[2];   /* ours, the keeper's; -1 without a pod */
     int status;     /* where the bridge and its children report */
@@ -36,8 +37,8 @@ struct machine {
 #define MACHINE_NONE                                                                               \
     .config = {.agent_fd = -1, .files_fd = -1, .disk_fd = -1, .console_fd = -1, .control_fd = -1}, \
     .files = {.program = -1, .socket = -1}, .kernel = -1, .initramfs = -1, .image_lock = -1,       \
-    .disk = {.fd = -1}, .control = {-1, -1}, .agent = {-1, -1}, .network = {-1, -1},               \
-    .admin = {-1, -1}
+    .disk = {.fd = -1}, .control = {-1, -1}, .agent = {-1, -1}, .console = {-1, -1},               \
+    .network = {-1, -1}, .admin = {-1, -1}
 
 /* How large it is to be, and whether with KVM: fills `config`. */
 must_check int machine_size(struct machine *m, struct err *err);

@@ -119,10 +119,8 @@ static int add_devices(struct strlist *out, const struct hypervisor_config *c, i
                 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5] + i);
     }
     if (c->console_fd >= 0) {
-        e = add(out, e, "-add-fd");
-        e = add(out, e, "fd=%d,set=1", c->console_fd);
         e = add(out, e, "-chardev");
-        e = add(out, e, "file,id=console,append=on,path=/dev/fdset/1");
+        e = add(out, e, "socket,id=console,fd=%d", c->console_fd);
         e = add(out, e, "-serial");
         e = add(out, e, "chardev:console");
     }

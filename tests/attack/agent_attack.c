@@ -8,6 +8,7 @@
 #include "host/msg.h"
 #include "moat/agent.h"
 #include "vm/bridge.h"
+#include "vm/console.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +37,7 @@ static const char *g_case;
 struct play {
     int monitor, agent; /* our ends */
     int in, out, err;   /* our ends of the process's streams */
+    int console, log;   /* our end of the machine's console; where its text goes */
     pid_t bridge;
 };
 
@@ -41,9 +45,13 @@ static void nothing(char *text, size_t size) {
     (void)snprintf(text, size, "the machine ended");
 }
 
-static noreturn_fn void run_bridge(int control, int agent) {
-    const struct bridge_options options = {
-        .control = control, .agent = agent, .log = -1, .export_count = 1, .why = nothing};
+static noreturn_fn void run_bridge(int control, int agent, int console, int log) {
+    const struct bridge_options options = {.control = control,
+                                           .agent = agent,
+                                           .log = log,
+                                           .console = console,
+                                           .export_count = 1,
+                                           .why = nothing};
     bridge_run(&options);
     exit(0);
 }
@@ -112,20 +120,26 @@ static void hello(const struct play *p) {
 }
 
 static void begin(struct play *p) {
-    int control[2], agent[2];
+    int control[2], agent[2], console[2];
     struct moat_agent_welcome w;
     struct moat_agent_create create;
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, agent) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, console) == 0);
+    p->log = memfd_create("log", MFD_CLOEXEC);
+    CHECK(p->log >= 0);
     p->bridge = fork();
     CHECK(p->bridge >= 0);
     if (p->bridge == 0) {
         (void)close(control[0]);
         (void)close(agent[0]);
-        run_bridge(control[1], agent[1]);
+        (void)close(console[0]);
+        run_bridge(control[1], agent[1], console[1], p->log);
     }
     (void)close(control[1]);
     (void)close(agent[1]);
+    (void)close(console[1]);
+    p->console = console[0];
     p->monitor = control[0];
     p->agent = agent[0];
     take_frame(p, MOAT_AGENT_WELCOME, &w, sizeof(w));
@@ -158,8 +172,8 @@ static uint16_t monitor_record(const struct play *p, struct moat_ctl_reply *out)
 
 static void end(struct play *p) {
     int status = 0;
-    const int fds[] = {p->agent, p->monitor, p->in, p->out, p->err};
-    for (size_t i = 0; i < 5; i++) {
+    const int fds[] = {p->agent, p->monitor, p->in, p->out, p->err, p->console, p->log};
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         (void)close(fds[i]);
     }
     CHECK(waitpid(p->bridge, &status, 0) == p->bridge);
@@ -328,6 +342,25 @@ static void chance(unsigned int seed) {
     end(&p);
 }
 
+/* All of it is read, so that the hypervisor never waits, and little of it is kept. */
+static void console_flood(struct play *p) {
+    static char text[65536];
+    struct stat st;
+    memset(text, 'x', sizeof(text));
+    hello(p);
+    for (int i = 0; i < 320; i++) {
+        send_all(p->console, text, sizeof(text));
+    }
+    CHECK(fstat(p->log, &st) == 0 && st.st_size >= (off_t)CONSOLE_MAX);
+    CHECK(st.st_size < (off_t)CONSOLE_MAX + 8192);
+}
+
+static void console_closes(struct play *p) {
+    send_all(p->console, "text", 4);
+    (void)shutdown(p->console, SHUT_RDWR);
+    hello(p);
+}
+
 int main(void) {
     static const struct {
         const char *name;
@@ -350,6 +383,8 @@ int main(void) {
         {"end of a stranger", end_of_a_stranger, true},
         {"closed streams", closed_streams, true},
         {"byte by byte", byte_by_byte, true},
+        {"a console that never ends", console_flood, true},
+        {"a console that closes", console_closes, true},
     };
     (void)signal(SIGPIPE, SIG_IGN); /* a bridge that ended shows as EPIPE */
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
