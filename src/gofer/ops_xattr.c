@@ -28,6 +28,11 @@ static bool name_is_writable(const struct gofer *g, const char *name) {
     return name_is_user(name) || (g->vhost && strcmp(name, "security.capability") == 0);
 }
 
+/* What a name gets that is not served: ACLs ("system.") are not offered, others are somebody's. */
+static int refused(const struct gofer *g, const char *name, int err) {
+    return !g->vhost || strncmp(name, "system.", 7) == 0 ? -EOPNOTSUPP : err;
+}
+
 static int request_xattr_name(const struct request *req, uint32_t off, const char **out_name,
                               uint32_t *out_next) {
     *out_name = request_string(req, off, out_next);
@@ -71,7 +76,7 @@ int op_getxattr(struct gofer *g, const struct request *req, struct node *n, stru
         return err;
     }
     if (!name_is_readable(g, name)) {
-        return g->vhost ? -ENODATA : -EOPNOTSUPP;
+        return refused(g, name, -ENODATA);
     }
     int fd = open_for_xattr(g, n);
     if (fd < 0) {
@@ -127,7 +132,7 @@ int op_setxattr(struct gofer *g, const struct request *req, struct node *n, stru
         return -EINVAL;
     }
     if (!name_is_writable(g, name)) {
-        return g->vhost ? -EPERM : -EOPNOTSUPP;
+        return refused(g, name, -EPERM);
     }
     int fd = open_for_xattr(g, n);
     if (fd < 0) {
@@ -147,7 +152,7 @@ int op_removexattr(struct gofer *g, const struct request *req, struct node *n, s
         return err;
     }
     if (!name_is_writable(g, name)) {
-        return g->vhost ? -EPERM : -EOPNOTSUPP;
+        return refused(g, name, -EPERM);
     }
     int fd = open_for_xattr(g, n);
     if (fd < 0) {
