@@ -45,7 +45,7 @@ class Files(unittest.TestCase):
 
     def do(self, server, *cmd, volumes=()):
         """Runs it in a machine whose files come from this server."""
-        return vm.with_conf(f"vm.files = {server}\n", str(self.dir / "etc"), moat.MOAT, "do", "--isolation", "vm", "--rootfs",
+        return vm.with_conf(f"vm.files = {server}\n", moat.MOAT, "do", "--isolation", "vm", "--rootfs",
                             moat.rootfs(), *(f"--volume={v}" for v in volumes), "--", *cmd)
 
     def test_equal_to_the_host(self):

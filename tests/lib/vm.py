@@ -106,17 +106,3 @@ def with_conf(conf, *command, **kw):
         if r.returncode == 77:
             raise unittest.SkipTest("no overlay over /etc can be mounted here: " + r.stderr)
         return r
-
-
-def with_conf(conf, scratch, *command, timeout=TIMEOUT * 2):
-    """Runs a command that finds `conf` as /etc/moat/moat.conf; `scratch` is a folder to make for it."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    for sub in ("upper/moat", "work"):
-        os.makedirs(os.path.join(scratch, sub))
-    pathlib.Path(scratch, "upper/moat/moat.conf").write_text(conf)
-    script = f"mount -t overlay -o lowerdir=/etc,upperdir={scratch}/upper,workdir={scratch}/work none /etc || exit 77; exec \"$@\""
-    r = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                       stderr=subprocess.PIPE, text=True, errors="replace", timeout=timeout)
-    if r.returncode == 77:
-        raise unittest.SkipTest("no overlay over /etc can be mounted here: " + r.stderr)
-    return r
