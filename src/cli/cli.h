@@ -92,6 +92,8 @@ extern const struct isolation_ops *const g_isolations[];
 /* Whether this is no root of the host: an ordinary user, or root of a user namespace, as under
  * rootless Podman. */
 bool cli_is_rootless(void);
+/* A user's name, or "#UID"; valid until the next call. */
+const char *cli_owner_name(uint32_t uid);
 struct runtime cli_runtime(const struct cli_globals *globals);
 /*
  * The isolation for a new container: by `option` (--isolation, or NULL), c's annotations, the name

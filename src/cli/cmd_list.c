@@ -2,11 +2,11 @@
 /* moat list: the containers of a state folder. */
 #include "cli/cli.h"
 #include "cli/parse.h"
+#include "host/strlist.h"
 #include "runtime/lifecycle.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,35 +23,39 @@ static const struct cli_option g_list_options[] = {
     {0},
 };
 
-/* From passwd(5) alone: moat is linked statically, where other sources of names cannot be loaded.
- */
-static const char *owner_name(uint32_t uid) {
-    static char name[64]; /* of the last one asked for: mostly all have the same */
-    static uint32_t known = UINT32_MAX;
-    if (uid == known && name[0] != '\0') {
-        return name;
-    }
-    known = uid;
-    FILE *file = fopen("/etc/passwd", "re");
-    (void)snprintf(name, sizeof(name), "#%u", uid); /* fits */
-    for (const struct passwd *who; file != NULL && (who = fgetpwent(file)) != NULL;) {
-        if (who->pw_uid == uid) {
-            (void)snprintf(name, sizeof(name), "%s", who->pw_name); /* a cut name is still one */
-            break;
+#define COLUMNS    6
+#define COLUMN_MIN 12 /* with the blanks behind it, as runc's */
+#define COLUMN_GAP 3
+
+/* Rows of texts, so that columns can be as wide as what stands in them. */
+struct table {
+    struct strlist cells;
+    size_t width[COLUMNS];
+};
+
+/* Without memory the row is cut. */
+static void table_add(struct table *t, const char *const cells[COLUMNS]) {
+    for (size_t i = 0; i < COLUMNS; i++) {
+        t->width[i] = MAX(t->width[i], MAX(strlen(cells[i]) + COLUMN_GAP, (size_t)COLUMN_MIN));
+        if (strlist_add(&t->cells, cells[i]) != 0) {
+            return;
         }
     }
-    if (file != NULL) {
-        (void)fclose(file); /* read-only */
-    }
-    return name;
 }
 
-static void print_row(const struct container_state *s, const struct list_options *o) {
-    if (o->quiet) {
-        printf("%s\n", s->id);
-    } else {
-        printf("%-24s %-8d %-10s %-30s %-30s %s\n", s->id, s->status == STATUS_STOPPED ? 0 : s->pid,
-               state_status_text(s->status), s->bundle, s->created, owner_name(s->owner));
+static void table_row(struct table *t, const struct container_state *s) {
+    char pid[16];
+    (void)snprintf(pid, sizeof(pid), "%d", s->status == STATUS_STOPPED ? 0 : s->pid); /* fits */
+    const char *const cells[COLUMNS] = {s->id,     pid,        state_status_text(s->status),
+                                        s->bundle, s->created, cli_owner_name(s->owner)};
+    table_add(t, cells);
+}
+
+static void table_print(const struct table *t) {
+    for (size_t i = 0; i < t->cells.count; i++) {
+        bool last = i % COLUMNS == COLUMNS - 1;
+        printf("%-*s%s", last ? 0 : (int)t->width[i % COLUMNS], t->cells.items[i],
+               last ? "\n" : "");
     }
 }
 
@@ -59,13 +63,15 @@ static void print_row(const struct container_state *s, const struct list_options
 static void add_row(struct json_object *all, const struct container_state *s) {
     struct json_object *row = state_to_json(s);
     if (row != NULL) {
-        (void)json_object_object_add(row, "owner", json_object_new_string(owner_name(s->owner)));
+        (void)json_object_object_add(row, "owner",
+                                     json_object_new_string(cli_owner_name(s->owner)));
         (void)json_object_array_add(all, row);
     }
 }
 
 static void list_folder(const struct cli_globals *globals, const struct list_options *o,
-                        struct dirent *const *entries, int count, struct json_object *all) {
+                        struct dirent *const *entries, int count, struct json_object *all,
+                        struct table *table) {
     static struct container_state state;
     for (int i = 0; i < count; i++) {
         struct err skipped = {0};
@@ -78,8 +84,10 @@ static void list_folder(const struct cli_globals *globals, const struct list_opt
         (void)close(dir); /* read-only */
         if (all != NULL) {
             add_row(all, &state);
+        } else if (o->quiet) {
+            printf("%s\n", state.id);
         } else {
-            print_row(&state, o);
+            table_row(table, &state);
         }
         state_free(&state);
     }
@@ -105,17 +113,22 @@ static int run_list(const struct cli_globals *globals, void *options, int argc, 
         return 1;
     }
     struct json_object *all = format == 1 && !o->quiet ? json_object_new_array() : NULL;
+    static const char *const heading[COLUMNS] = {"ID",     "PID",     "STATUS",
+                                                 "BUNDLE", "CREATED", "OWNER"};
+    struct table table = {.width = {0}};
+    table_add(&table, heading);
+    list_folder(globals, o, entries, count, all, &table);
     if (all == NULL && !o->quiet) {
-        printf("%-24s %-8s %-10s %-30s %-30s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED",
-               "OWNER");
+        table_print(&table);
     }
-    list_folder(globals, o, entries, count, all);
+    strlist_free(&table.cells);
     while (count > 0) {
         free(entries[--count]);
     }
     free(entries);
     if (all != NULL) {
-        printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN));
+        printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN |
+                                                               JSON_C_TO_STRING_NOSLASHESCAPE));
         json_object_put(all);
     }
     return 0;

@@ -17,7 +17,13 @@ static int run_state(const struct cli_globals *globals, void *options, int argc,
     }
     (void)close(dir); /* read-only */
     struct json_object *o = state_to_json(&state);
-    printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+    if (o != NULL) { /* without memory the member is missing */
+        (void)json_object_object_add(o, "owner",
+                                     json_object_new_string(cli_owner_name(state.owner)));
+    }
+    printf("%s\n",
+           json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                 JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(o);
     state_free(&state);
     return 0;

@@ -65,6 +65,37 @@ const struct cli_command *const g_commands[] = {
 };
 /* clang-format on */
 
+/* Length of the UTF-8 sequence at p (RFC 3629), 0: none. */
+static size_t utf8_len(const unsigned char *p) {
+    size_t n = p[0] < 0x80                   ? 1
+               : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+               : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                             : 0;
+    for (size_t i = 1; i < n; i++) {
+        n = (p[i] & 0xc0) == 0x80 ? n : 0; /* ends at the text's end, too */
+    }
+    return n;
+}
+
+/* Messages quote what somebody gave: no control character of it reaches a terminal, and a line of
+ * the log is one line of JSON that everybody can read. */
+static void clean(const char *from, char *to, size_t size) {
+    size_t used = 0;
+    for (const unsigned char *p = (const unsigned char *)from; *p != '\0' && used + 5 < size;) {
+        size_t n = utf8_len(p);
+        if (n == 0 || *p == 0x7f || *p < ' ') {
+            to[used++] = *p == '\n' || *p == '\t' ? ' ' : '?';
+            p++;
+            continue;
+        }
+        memcpy(to + used, p, n);
+        used += n;
+        p += n;
+    }
+    to[used] = '\0';
+}
+
 static void report_json(FILE *out, const char *level, const char *message, const char *when) {
     struct json_object *line = json_object_new_object();
     if (line == NULL) {
@@ -78,8 +109,9 @@ static void report_json(FILE *out, const char *level, const char *message, const
     json_object_put(line);
 }
 
-void cli_report(const struct cli_globals *globals, const char *level, const char *message) {
-    char when[40];
+void cli_report(const struct cli_globals *globals, const char *level, const char *text) {
+    char when[40], message[8192];
+    clean(text, message, sizeof(message));
     time_t now = time(NULL);
     struct tm tm;
     bool json = globals->log_format != NULL && strcmp(globals->log_format, "json") == 0;
@@ -101,6 +133,22 @@ void cli_report(const struct cli_globals *globals, const char *level, const char
     } else {
         fprintf(stderr, "moat: %s%s\n", strcmp(level, "warning") == 0 ? "warning: " : "", message);
     }
+}
+
+/* Engines read errors there: without it they would not learn why a command failed. */
+static int check_log(struct cli_globals *globals, struct err *err) {
+    int fd = globals->log == NULL
+                 ? -1
+                 : open(globals->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0 && globals->log != NULL) {
+        int e = err_sys(err, -errno, "cannot open the log %s", globals->log);
+        globals->log = NULL;
+        return e;
+    }
+    if (fd >= 0) {
+        (void)close(fd); /* nothing was written */
+    }
+    return 0;
 }
 
 static int usage_error(const struct cli_globals *globals, const struct err *err) {
@@ -165,6 +213,11 @@ static int run_command(const struct cli_globals *globals, const struct cli_comma
         status = usage_error(globals, &err);
     } else {
         status = command->run(globals, options, argc - first, argv + first, &err);
+        bool lost = fflush(stdout) != 0 || ferror(stdout);
+        if (lost && status == 0 && err.code == 0) {
+            (void)err_set(&err, -EIO, "cannot write to standard output"); /* reported below */
+            status = 1;
+        }
         if (err.code != 0) {
             cli_report(globals, "error", err.msg);
         }
@@ -202,6 +255,10 @@ int main(int argc, char **argv) {
     if (globals.help || argc == 0) {
         cli_print_usage();
         return globals.help ? 0 : EXIT_USAGE;
+    }
+    if (check_log(&globals, &err) != 0) {
+        (void)usage_error(&globals, &err);
+        return 1;
     }
     const struct cli_command *command = cli_find_command(argv[0]);
     if (command != NULL) {

@@ -22,10 +22,10 @@ static int cpuset_inherit(int parent, int dir, struct err *err) {
     char text[CG_VALUE_MAX];
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
         int e = cg_read(dir, files[i], text, sizeof(text));
-        if (e != 0 || text[0] != '\0') {
+        if (e == -ENOENT || (e == 0 && text[0] != '\0')) {
             continue; /* set by somebody, or inherited by cgroup.clone_children */
         }
-        e = cg_read(parent, files[i], text, sizeof(text));
+        e = e != 0 ? e : cg_read(parent, files[i], text, sizeof(text));
         e = e != 0 || text[0] == '\0' ? e : cg_write(dir, files[i], text);
         if (e != 0) {
             return err_sys(err, e, "cannot hand %s of the parent group on to the container's",

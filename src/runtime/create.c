@@ -90,7 +90,7 @@ static int make_process(struct creation *n, pid_t *out_pid, struct err *err) {
     struct json_object *state = state_to_json(&h->state);
     struct isolation_setup setup = lifecycle_setup(n->rt, how->bundle);
     cleanup_fd int console = -1;
-    setup.state_json = state == NULL ? "" : json_object_to_json_string(state);
+    setup.state_json = state == NULL ? "" : state_text(state);
     setup.preserve_fds = how->preserve_fds;
     setup.no_pivot = how->no_pivot;
     setup.no_new_keyring = how->no_new_keyring;

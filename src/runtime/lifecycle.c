@@ -16,9 +16,12 @@
 
 static int start_opened(struct handle *h, struct err *err) {
     if (h->state.status != STATUS_CREATED) {
-        return err_set(err, -EINVAL,
-                       "cannot start container %s: it is %s, and only a created one can be started",
-                       h->state.id, state_status_text(h->state.status));
+        const char *why =
+            h->state.status == STATUS_STOPPED   ? "cannot start a container that has stopped"
+            : h->state.status == STATUS_RUNNING ? "cannot start an already running container"
+                                                : "cannot start a container that is not created";
+        return err_set(err, -EINVAL, "%s: %s is %s", why, h->state.id,
+                       state_status_text(h->state.status));
     }
     /* Saved before: nothing that the process does may be seen with the status "created". */
     h->state.status = STATUS_RUNNING;

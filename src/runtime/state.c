@@ -112,6 +112,10 @@ int state_create_dir(const char *root, const char *id, int *out_lock, struct err
             return steal_fd(&dir);
         }
         if (lock != -ENOENT) { /* else a `delete` came between */
+            if (dir >= 0) {
+                (void)unlinkat(dir, "lock", 0); /* where it came that far */
+            }
+            (void)unlinkat(top, id, AT_REMOVEDIR); /* ours, and empty */
             return err_sys(err, lock, "cannot lock %s/%s", root, id);
         }
     }
@@ -251,10 +255,15 @@ struct json_object *state_to_json(const struct container_state *s) {
     add(o, "bundle", json_object_new_string(s->bundle));
     add(o, "rootfs", json_object_new_string(s->rootfs));
     add(o, "created", json_object_new_string(s->created));
-    if (s->annotations != NULL) {
+    if (s->annotations != NULL && json_object_object_length(s->annotations) > 0) {
         add(o, "annotations", json_object_get(s->annotations));
     }
     return o;
+}
+
+const char *state_text(struct json_object *state) {
+    return json_object_to_json_string_ext(state,
+                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
 static int write_file(int dir, const char *text, struct err *err) {

@@ -67,6 +67,8 @@ must_check int state_remove(const char *root, const char *id, struct err *err);
 /* runtime.md "State", as hooks and `moat state` get it; the caller puts it.  NULL without memory.
  */
 struct json_object *state_to_json(const struct container_state *s);
+/* It as text, which lives as long as it. */
+const char *state_text(struct json_object *state);
 /* Writes a pid to the file that an engine asked for, whole or not at all. */
 must_check int state_write_pid(const char *path, pid_t pid, struct err *err);
 /*

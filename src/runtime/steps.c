@@ -36,7 +36,7 @@ int lifecycle_hooks(const struct handle *h, enum hook_stage stage, struct err *e
     if (state == NULL) {
         return err_sys(err, -ENOMEM, "cannot run the %s hooks", hook_stage_name(stage));
     }
-    int e = hooks_run(list, json_object_to_json_string(state), &why);
+    int e = hooks_run(list, state_text(state), &why);
     json_object_put(state);
     return e == 0 ? 0 : because(e, &why, hook_stage_name(stage), err);
 }
@@ -47,7 +47,7 @@ void lifecycle_poststop(const struct runtime *rt, const struct handle *h) {
     for (size_t i = 0; i < all->count && state != NULL; i++) {
         const struct oci_hook_list one = {.items = &all->items[i], .count = 1};
         struct err why = {0};
-        if (hooks_run(&one, json_object_to_json_string(state), &why) != 0) {
+        if (hooks_run(&one, state_text(state), &why) != 0) {
             struct err said = {0};
             (void)because(-ECANCELED, &why, "poststop", &said); /* only the text is wanted */
             rt->warn(rt->arg, said.msg);

@@ -78,8 +78,8 @@ int sandbox_open_program(const char *name, struct err *err) {
         char path[4200];
         (void)snprintf(path, sizeof(path), "%s%s%s", self, places[i], name); /* sized for it */
         int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd >= 0) {
-            return fd;
+        if (fd >= 0 || errno != ENOENT) {
+            return fd >= 0 ? fd : err_sys(err, -errno, "cannot open the program %s", path);
         }
     }
     return err_set(err, -ENOENT,
