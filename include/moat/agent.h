@@ -13,7 +13,7 @@
 
 #include "moat/control.h"
 
-#define MOAT_AGENT_VERSION    3u
+#define MOAT_AGENT_VERSION    4u
 #define MOAT_AGENT_PORT       "moat.agent" /* name of the virtio-serial port */
 #define MOAT_AGENT_VSOCK_PORT 1024u
 #define MOAT_AGENT_TAG        "moat" /* virtio-fs: folder N is export N, 0 the root */
@@ -26,7 +26,8 @@
 #define MOAT_AGENT_FRAME_MAX MOAT_CTL_MSG_MAX /* of the payload */
 
 enum moat_agent_kind {
-    MOAT_AGENT_WELCOME = 1, /* to the agent, first: struct moat_agent_welcome; later: the clock */
+    MOAT_AGENT_WELCOME = 1, /* to the agent, first: struct moat_agent_welcome; later: its clock
+                               and seed count */
     MOAT_AGENT_HELLO = 2,   /* from the agent: struct moat_agent_hello */
     MOAT_AGENT_RECORD = 3,  /* a record of moat/control.h, but for CREATE and EXEC, which are
                                struct moat_agent_create; `stream` of those: the first of the
@@ -83,6 +84,17 @@ struct moat_agent_hello {
     uint64_t ready_ns; /* and when it was ready for requests */
 };
 
+/* The reply to STATS: numbers of the container's control group (cgroup-v2.rst). */
+struct moat_agent_stats {
+    struct moat_ctl_stats base;
+    uint64_t cpu_user_ns, cpu_system_ns;
+    uint64_t cpu_periods, cpu_throttled, cpu_throttled_ns;
+    uint64_t memory_limit, memory_peak; /* UINT64_MAX: none */
+    uint64_t memory_limit_hits, oom_kills;
+    uint64_t anon, file, kernel, swap, page_faults, major_faults;
+};
+
+_Static_assert(sizeof(struct moat_agent_stats) == sizeof(struct moat_ctl_stats) + 120, "");
 _Static_assert(sizeof(struct moat_agent_frame) == 8, "frames are packed by hand");
 _Static_assert(sizeof(struct moat_agent_create) == sizeof(struct moat_ctl_ref) + 136, "");
 _Static_assert(sizeof(struct moat_agent_welcome) == 96, "");

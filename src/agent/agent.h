@@ -74,6 +74,8 @@ must_check int process_create(struct agent *a, const void *record, size_t size, 
 must_check int process_start(struct agent *a, struct process *p, uint32_t request);
 /* The link has something to say. */
 void process_link(struct agent *a, struct process *p);
+/* Tells the host when the kernel killed in the container of an init process for want of memory. */
+void process_tell_kills(struct agent *a, struct process *p);
 /* Reaps all that have ended and reports them. */
 void process_reap(struct agent *a);
 void process_forget(struct agent *a, struct process *p);

@@ -66,7 +66,27 @@ static int fill(struct box *b, const char *id, const void *bytes, size_t size, s
         return e;
     }
     const struct cgroup_options options = {.path = id, .id = id};
-    return cgroup_create(&options, &b->carried.c.linux_.resources, 0, &b->cgroup, err);
+    e = cgroup_create(&options, &b->carried.c.linux_.resources, 0, &b->cgroup, err);
+    if (e == 0) {
+        struct err blind = {0};
+        b->oom = cgroup_oom_watch(&b->cgroup, &blind); /* else nobody is told */
+    }
+    return e;
+}
+
+uint32_t box_new_kills(struct box *b) {
+    uint64_t kills = b->oom_kills, before = b->oom_kills;
+    bool gone = false;
+    struct err ignored = {0};
+    if (b->oom < 0) {
+        return 0;
+    }
+    if (cgroup_oom_take(&b->cgroup, b->oom, &kills, &gone, &ignored) != 0) {
+        cleanup_fd_fn(&b->oom);
+        b->oom = -1;
+    }
+    b->oom_kills = MAX(kills, before);
+    return (uint32_t)(b->oom_kills - before);
 }
 
 struct box *box_make(const char *id, const void *bytes, size_t size, struct err *err) {
@@ -75,7 +95,7 @@ struct box *box_make(const char *id, const void *bytes, size_t size, struct err 
         (void)err_sys(err, -ENOMEM, "cannot take the container"); /* NULL is returned */
         return NULL;
     }
-    b->dir = -1;
+    b->dir = b->oom = -1;
     for (int kind = 0; kind < NS_KINDS; kind++) {
         b->joined[kind] = -1;
     }
@@ -136,6 +156,7 @@ void box_free(struct box *b) {
         cleanup_fd_fn(&b->joined[kind]);
     }
     cleanup_fd_fn(&b->dir);
+    cleanup_fd_fn(&b->oom);
     if (b->path[0] != '\0') {
         (void)rmdir(b->path); /* empty since native_destroy */
     }

@@ -17,6 +17,8 @@ struct box {
     char path[192];
     pid_t pid; /* of its first process, 0: none, or reaped */
     uint64_t pid_start;
+    int oom;              /* readable when the kernel may have killed for want of memory; or -1 */
+    uint64_t oom_kills;   /* told so far */
     int joined[NS_KINDS]; /* namespaces of another container, or -1 */
 };
 
@@ -29,6 +31,8 @@ must_check int box_join(struct box *b, const struct box *other, uint32_t share_f
 void box_drop_labels(struct container_process *p);
 /* Notes the first process, a child of the caller. */
 void box_note_process(struct box *b, pid_t pid);
+/* How many processes the kernel killed for want of memory since the last call. */
+uint32_t box_new_kills(struct box *b);
 /* Removes the group, killing what is left in it, and the folder. */
 void box_free(struct box *b);
 

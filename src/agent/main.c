@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static struct agent g_agent; /* too large for a stack */
-static struct pollfd g_polls[MUX_POLLS_MAX + 1 + AGENT_PROCESSES];
+static struct pollfd g_polls[MUX_POLLS_MAX + 1 + 2 * AGENT_PROCESSES];
 
 static void prepare_signals(struct agent *a) {
     sigset_t set;
@@ -32,15 +32,31 @@ static void turn(struct agent *a) {
             g_polls[count++] = (struct pollfd){.fd = a->processes[i].link, .events = POLLIN};
         }
     }
+    size_t links = count;
+    for (uint32_t i = 0; i < AGENT_PROCESSES; i++) {
+        const struct process *p = &a->processes[i];
+        if (p->used && p->box != NULL && p->box->oom >= 0) {
+            g_polls[count++] = (struct pollfd){.fd = p->box->oom, .events = POLLIN};
+        }
+    }
     if (poll(g_polls, count, -1) < 0) {
         return; /* EINTR */
     }
     /* Links before deaths: a process that fails to start says why before it ends. */
-    for (size_t k = muxed + 1; k < count; k++) {
+    for (size_t k = muxed + 1; k < links; k++) {
         for (uint32_t i = 0; g_polls[k].revents != 0 && i < AGENT_PROCESSES; i++) {
             struct process *p = &a->processes[i];
             if (p->used && p->link == g_polls[k].fd) {
                 process_link(a, p);
+                break;
+            }
+        }
+    }
+    for (size_t k = links; k < count; k++) {
+        for (uint32_t i = 0; g_polls[k].revents != 0 && i < AGENT_PROCESSES; i++) {
+            struct process *p = &a->processes[i];
+            if (p->used && p->box != NULL && p->box->oom == g_polls[k].fd) {
+                process_tell_kills(a, p);
                 break;
             }
         }

@@ -308,6 +308,18 @@ static void report_exit(struct agent *a, struct process *p, int status) {
     }
 }
 
+void process_tell_kills(struct agent *a, struct process *p) {
+    struct moat_ctl_oom event;
+    memset(&event, 0, sizeof(event));
+    event.kills = box_new_kills(p->box);
+    event.ref.h = (struct moat_ctl_header){MOAT_CTL_MAGIC, MOAT_CTL_VERSION, MOAT_CTL_EVENT_OOM,
+                                           sizeof(event), 0};
+    memcpy(event.ref.container, p->container, sizeof(event.ref.container));
+    if (event.kills > 0 && mux_send(&a->mux, MOAT_AGENT_RECORD, 0, &event, sizeof(event)) != 0) {
+        boot_off("the host does not read");
+    }
+}
+
 static void ended(struct agent *a, struct process *p, int status) {
     /* What it has said so far goes out before the news of its end. */
     for (uint32_t k = 1; k < 3; k++) {
@@ -316,6 +328,9 @@ static void ended(struct agent *a, struct process *p, int status) {
         }
     }
     bool told = p->is_init || p->started;
+    if (p->is_init) {
+        process_tell_kills(a, p);
+    }
     answer(a, p, -EIO, "the process died while it was set up");
     if (told) {
         report_exit(a, p, status);

@@ -50,14 +50,15 @@ static struct box *live_box(struct agent *a, const struct moat_ctl_ref *ref) {
 }
 
 static uint64_t group_number(const struct box *b, const char *file, const char *key) {
-    char text[1024];
+    char text[4096];
     struct err ignored = {0};
     cleanup_fd int dir = cgroup_open(&b->cgroup, &ignored);
     cleanup_fd int fd = dir >= 0 ? openat(dir, file, O_RDONLY | O_CLOEXEC) : -1;
     ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
     text[n > 0 ? n : 0] = '\0';
     const char *at = key != NULL ? strstr(text, key) : text;
-    return at != NULL ? strtoull(at + (key != NULL ? strlen(key) : 0), NULL, 10) : 0; /* "max": 0 */
+    at += at != NULL && key != NULL ? strlen(key) : 0;
+    return at == NULL ? 0 : strncmp(at, "max", 3) == 0 ? UINT64_MAX : strtoull(at, NULL, 10);
 }
 
 /* ---- requests about a process ---- */
@@ -202,12 +203,28 @@ static int do_stats(struct agent *a, const struct moat_ctl_ref *ref) {
     if (e != 0) {
         return e;
     }
-    const struct moat_ctl_stats s = {
-        .memory_used = group_number(b, "memory.current", NULL),
-        .cpu_ns = group_number(b, "cpu.stat", "usage_usec ") * NSEC_PER_USEC,
-        .process_count = (uint32_t)count,
-        .thread_count = (uint32_t)group_number(b, "pids.current", NULL),
-        .pids_limit = group_number(b, "pids.max", NULL)};
+    uint64_t limit = group_number(b, "pids.max", NULL);
+    const struct moat_agent_stats s = {
+        .base = {.memory_used = group_number(b, "memory.current", NULL),
+                 .cpu_ns = group_number(b, "cpu.stat", "usage_usec ") * NSEC_PER_USEC,
+                 .process_count = (uint32_t)count,
+                 .thread_count = (uint32_t)group_number(b, "pids.current", NULL),
+                 .pids_limit = limit == UINT64_MAX ? 0 : limit},
+        .cpu_user_ns = group_number(b, "cpu.stat", "user_usec ") * NSEC_PER_USEC,
+        .cpu_system_ns = group_number(b, "cpu.stat", "system_usec ") * NSEC_PER_USEC,
+        .cpu_periods = group_number(b, "cpu.stat", "nr_periods "),
+        .cpu_throttled = group_number(b, "cpu.stat", "nr_throttled "),
+        .cpu_throttled_ns = group_number(b, "cpu.stat", "throttled_usec ") * NSEC_PER_USEC,
+        .memory_limit = group_number(b, "memory.max", NULL),
+        .memory_peak = group_number(b, "memory.peak", NULL),
+        .memory_limit_hits = group_number(b, "memory.events", "\nmax "),
+        .oom_kills = group_number(b, "memory.events", "\noom_kill "),
+        .anon = group_number(b, "memory.stat", "anon "),
+        .file = group_number(b, "memory.stat", "\nfile "),
+        .kernel = group_number(b, "memory.stat", "\nkernel "),
+        .swap = group_number(b, "memory.swap.current", NULL),
+        .page_faults = group_number(b, "memory.stat", "\npgfault "),
+        .major_faults = group_number(b, "memory.stat", "\npgmajfault ")};
     agent_reply(a, ref->h.id, 0, "", 0, &s, sizeof(s));
     return 1;
 }
@@ -321,8 +338,10 @@ static int take_welcome(struct agent *a, const struct moat_agent_frame *f, const
     const struct timespec ts = {(time_t)(w.realtime_ns / NSEC_PER_SEC),
                                 (long)(w.realtime_ns % NSEC_PER_SEC)};
     (void)clock_settime(CLOCK_REALTIME, &ts); /* cannot fail for root with a valid time */
-    a->export_count = w.export_count;
-    a->disk = w.disk;
+    if (!a->welcomed) {                       /* an export or a disk is mounted once */
+        a->export_count = w.export_count;
+        a->disk = w.disk;
+    }
     if ((w.flags & MOAT_AGENT_RESTORED) != 0 && !a->welcomed) {
         struct moat_agent_hello hello = {.version = MOAT_AGENT_VERSION,
                                          .boot_ns = clock_now_ns(CLOCK_BOOTTIME)};

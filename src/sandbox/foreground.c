@@ -134,9 +134,7 @@ int foreground_run(const struct container *c, const struct foreground *run, int 
         if (run->cgroup != NULL) {
             (void)cgroup_reserve_start(run->cgroup); /* a Sentry without it dies a little easier */
         }
-        if (run->kind->has_stubs) {
-            oom_bell_open(run->cgroup, &m.bell);
-        }
+        oom_bell_open(run->cgroup, &m.bell);
         e = serve(&m, c, run, &victim, err);
         *out_wait_status = m.exit_status;
         sandbox_kill(&sandbox);

@@ -22,6 +22,7 @@
 #define HELPERS      32 /* monitors of the container and its execs, Gofer, Sentry's own threads */
 #define HELPERS_CPU  4  /* threads of a virtual CPU, and its zygote */
 #define STATS_WAIT_S 2  /* a frozen Sentry does not answer */
+#define STATS_MAX    512
 
 void sentry_host_limits(struct cgroup_resources *r) {
     int64_t host;
@@ -48,12 +49,11 @@ int sentry_update(const struct isolation_target *target, const struct cgroup_res
                           err);
 }
 
-/* 0 with *out, or -errno: the Sentry is frozen, or on its way out. */
-static int ask(const struct isolation_target *target, struct moat_ctl_stats *out) {
+int sandbox_ask_stats(const struct isolation_target *target, void *out, size_t size) {
     const struct timeval wait = {.tv_sec = STATS_WAIT_S};
     struct {
         struct moat_ctl_reply fixed;
-        struct moat_ctl_stats data;
+        char data[STATS_MAX];
     } reply = {0};
     struct moat_ctl_ref msg;
     struct err ignored = {0};
@@ -65,10 +65,12 @@ static int ask(const struct isolation_target *target, struct moat_ctl_stats *out
     e = e != 0 ? e
                : client_request(sock, &msg, sizeof(msg), NULL, 0, &reply, sizeof(reply), NULL,
                                 &ignored);
-    if (e == 0 && reply.fixed.data_size != sizeof(*out)) {
+    if (e == 0 && (reply.fixed.data_size != size || size > sizeof(reply.data))) {
         e = -EPROTO;
     }
-    *out = reply.data;
+    if (e == 0) {
+        memcpy(out, reply.data, size);
+    }
     return e;
 }
 
@@ -77,7 +79,8 @@ static int ask(const struct isolation_target *target, struct moat_ctl_stats *out
 int sentry_stats(const struct isolation_target *target, struct json_object *data, struct err *err) {
     struct moat_ctl_stats inside;
     struct json_object *pids = NULL;
-    if (!json_object_object_get_ex(data, "pids", &pids) || ask(target, &inside) != 0) {
+    if (!json_object_object_get_ex(data, "pids", &pids) ||
+        sandbox_ask_stats(target, &inside, sizeof(inside)) != 0) {
         return 0; /* what the control groups say stays */
     }
     /* Without memory the old member stays. */

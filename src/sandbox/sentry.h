@@ -38,6 +38,9 @@ must_check int sentry_update(const struct isolation_target *target,
                              const struct cgroup_resources *resources, struct err *err);
 must_check int sentry_stats(const struct isolation_target *target, struct json_object *data,
                             struct err *err);
+/* The data of the reply to STATS, of exactly that size: 0, or -errno when what holds the container
+ * is frozen, or on its way out. */
+must_check int sandbox_ask_stats(const struct isolation_target *target, void *out, size_t size);
 /* Sends a fixed record whose reference names the container; -ESRCH when its monitor is gone. */
 must_check int sentry_request(const struct isolation_target *target, struct moat_ctl_ref *record,
                               size_t len, uint16_t type, void *reply, size_t reply_max,

@@ -241,6 +241,17 @@ static int take_exit(struct bridge *b, const void *record, size_t size) {
     return 0; /* of a process that we never asked for: nobody's business */
 }
 
+static int take_oom(struct bridge *b, const void *record, size_t size) {
+    struct moat_ctl_oom event;
+    if (size != sizeof(event)) {
+        return -EPROTO;
+    }
+    memcpy(&event, record, sizeof(event));
+    event.ref.container[sizeof(event.ref.container) - 1] = '\0';
+    event.ref.exec_id[0] = '\0';
+    return send_monitor(b, &event, sizeof(event)) ? 0 : -EPIPE;
+}
+
 static int take_frame(void *arg, const struct moat_agent_frame *f, const void *payload) {
     struct bridge *b = arg;
     struct moat_agent_hello hello;
@@ -263,6 +274,7 @@ static int take_frame(void *arg, const struct moat_agent_frame *f, const void *p
     }
     return h.type == MOAT_CTL_REPLY        ? take_reply(b, payload, f->size)
            : h.type == MOAT_CTL_EVENT_EXIT ? take_exit(b, payload, f->size)
+           : h.type == MOAT_CTL_EVENT_OOM  ? take_oom(b, payload, f->size)
                                            : -EPROTO;
 }
 

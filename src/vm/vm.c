@@ -13,6 +13,7 @@
 #include "vm/machine.h"
 #include "vm/net.h"
 #include "vm/record.h"
+#include "vm/stats.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -115,6 +116,6 @@ const struct isolation_ops g_isolation_vm = {
     .pause = sentry_pause,
     .host_limits = vm_host_limits,
     .update = sentry_update,
-    .stats = sentry_stats,
+    .stats = vm_stats,
     .destroy = vm_destroy,
 };

@@ -18,7 +18,7 @@ class Life(BundleTest):
         return self.moat("exec", name, *cmd, ok=False, timeout=vm.TIMEOUT, **kw)
 
     def limit(self, config):
-        config["linux"]["resources"] = {"pids": {"limit": 20}}
+        config["linux"]["resources"] = {"pids": {"limit": 20}, "memory": {"limit": 128 << 20}}
         config["linux"]["maskedPaths"] = ["/proc/kcore", "/proc/acpi"]
         config["linux"]["readonlyPaths"] = ["/proc/sys"]
         config["linux"]["sysctl"] = {"kernel.msgmax": "4321"}
@@ -44,12 +44,17 @@ class Life(BundleTest):
         r = self.exec(name, "no-such-program")
         self.assertNotEqual(r.returncode, 0)
         self.assertIn("no-such-program", r.stderr)
+        self.want_of_memory(name)
         r = self.exec(name, "sh", "-c", "for i in $(seq 40); do sleep 100 >/dev/null 2>&1 & done")  # pids.limit
         self.assertIn("fork", r.stderr)
 
         self.assertRegex(self.moat("ps", name).stdout, r"(?m)^0 +1 +0 +sh -c trap")
         stats = json.loads(self.moat("events", "--stats", name).stdout)
         self.assertEqual(stats["data"]["pids"]["limit"], 20)
+        memory, cpu = stats["data"]["memory"], stats["data"]["cpu"]["usage"]
+        self.assertEqual(memory["usage"]["limit"], 128 << 20)
+        self.assertTrue(0 < memory["raw"]["anon"] < memory["usage"]["usage"] < 64 << 20, memory)
+        self.assertTrue(0 < cpu["total"] and cpu["total"] * 0.9 < cpu["user"] + cpu["kernel"] < cpu["total"] * 1.1, cpu)
         self.moat("pause", name)
         self.assertEqual(self.status(name), "paused")
         self.moat("resume", name)
@@ -61,6 +66,20 @@ class Life(BundleTest):
         r = self.exec(name, "true")
         self.assertIn("not running", r.stderr)
         self.moat("delete", name)
+
+    def want_of_memory(self, name):
+        """The guest's kernel kills the process that takes too much, and engines hear of it."""
+        events = subprocess.Popen([moat.MOAT, "--root", self.state, "events", "--interval", "1s", name], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(json.loads(events.stdout.readline())["type"], "stats")
+        r = self.exec(name, "tail", "/dev/zero")
+        self.assertEqual(r.returncode, 137, r.stderr)
+        while json.loads(events.stdout.readline())["type"] != "oom":
+            pass
+        events.kill()
+        events.communicate()
+        self.assertEqual(self.status(name), "running")
+        stats = json.loads(self.moat("events", "--stats", name).stdout)
+        self.assertEqual(stats["data"]["memory"]["raw"]["oom_kill"], 1)
 
     def fields(self, config):
         """What the guest's kernel has of a config.json, in one machine."""
