@@ -60,7 +60,7 @@ static void send_all(int fd, const void *data, size_t size) {
     const char *from = data;
     while (size > 0) {
         ssize_t n = write(fd, from, size);
-        if (n < 0 && errno == EPIPE) {
+        if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
             return; /* the bridge has had enough */
         }
         CHECK(n > 0);
