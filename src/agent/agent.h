@@ -52,6 +52,9 @@ int boot_connect(void);
 void boot_load_driver(uint32_t kind);
 /* Mounts the host's files on AGENT_EXPORTS; 0 or -errno with *err. */
 must_check int boot_files(struct err *err);
+/* balloon.c: how long poll(2) may wait, and what is to be done then. */
+int balloon_wait_ms(const struct agent *a);
+void balloon_turn(const struct agent *a);
 /* plug.c: a new life for a machine that may be the copy of another. */
 void plug_welcome(const struct moat_agent_welcome *w, bool first);
 /* disk.c: mounts the root's disk, of that kind, where the root's folder would be. */

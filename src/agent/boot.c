@@ -29,7 +29,7 @@
 #define VSOCK_WHERE    "/sys/module/vmw_vsock_virtio_transport"
 
 /* Drivers that are loaded when something is to be done with the device. */
-#define LATER ((uint64_t)1 << VIRTIO_ID_NET)
+#define LATER ((uint64_t)1 << VIRTIO_ID_NET | (uint64_t)1 << VIRTIO_ID_BALLOON)
 
 static struct {
     unsigned long kind; /* of device, 0: free */
@@ -213,7 +213,9 @@ void boot_machine(void) {
     }
     /* Where devices may be plugged in later, all that there are may be needed. */
     uint64_t devices = has_pci() ? UINT64_MAX : virtio_devices();
-    load_modules(modules, devices & ~(LATER | 1), devices & LATER, ~devices);
+    /* What a template has loaded, no start has to. */
+    uint64_t later = has_pci() ? (uint64_t)1 << VIRTIO_ID_NET : LATER;
+    load_modules(modules, devices & ~(later | 1), devices & later, ~devices);
     lock_initramfs(initramfs);
     (void)mkdir("/run", 0700); /* of our own root, which is empty */
     (void)mkdir("/tmp", 0700);

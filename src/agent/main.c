@@ -39,9 +39,10 @@ static void turn(struct agent *a) {
             g_polls[count++] = (struct pollfd){.fd = p->box->oom, .events = POLLIN};
         }
     }
-    if (poll(g_polls, count, -1) < 0) {
+    if (poll(g_polls, count, balloon_wait_ms(a)) < 0) {
         return; /* EINTR */
     }
+    balloon_turn(a);
     /* Links before deaths: a process that fails to start says why before it ends. */
     for (size_t k = muxed + 1; k < links; k++) {
         for (uint32_t i = 0; g_polls[k].revents != 0 && i < AGENT_PROCESSES; i++) {

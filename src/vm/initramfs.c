@@ -33,7 +33,8 @@ static const struct {
                 {"virtio_pci", MOAT_AGENT_MODULE_PCI},
                 {"virtio_net", VIRTIO_ID_NET},
                 {"virtio_blk", VIRTIO_ID_BLOCK},
-                {"erofs", VIRTIO_ID_BLOCK}};
+                {"erofs", VIRTIO_ID_BLOCK},
+                {"virtio_balloon", VIRTIO_ID_BALLOON}};
 
 struct module {
     char name[64];

@@ -87,9 +87,9 @@ static int add_ports(struct strlist *out, const struct hypervisor_config *c, int
 }
 
 static int add_devices(struct strlist *out, const struct hypervisor_config *c, int e) {
-    static const char *const devices[] = {
-        "virtio-serial-device,max_ports=2",
-        "virtserialport,chardev=agent,nr=1,name=" MOAT_AGENT_PORT};
+    static const char *const devices[] = {"virtio-serial-device,max_ports=2",
+                                          "virtserialport,chardev=agent,nr=1,name=" MOAT_AGENT_PORT,
+                                          "virtio-balloon-device,free-page-reporting=on"};
     e = add_disk(out, c, e);
     e = add_ports(out, c, e);
     if (c->files_fd >= 0) {
