@@ -23,6 +23,7 @@
 #include "vm/net.h"
 #include "vm/operator.h"
 #include "vm/share.h"
+#include "vm/size.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,9 +43,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define DEFAULT_MEMORY (1024u * MIB)
-#define MEASURE_NS     4000000ll
-#define KEEPER_WAIT_S  30
+#define MEASURE_NS    4000000ll
+#define KEEPER_WAIT_S 30
 
 /* ---- the cycle counter's rate, measured while other things are done ---- */
 
@@ -301,31 +301,18 @@ static noreturn_fn void bridge_main(struct machine *m) {
 
 /* ---- the monitor ---- */
 
-static uint32_t choose_cpus(const struct machine *m) {
-    const struct cgroup_resources *r = &m->c->linux_.resources;
-    uint64_t online = (uint64_t)MAX(1L, sysconf(_SC_NPROCESSORS_ONLN));
-    uint64_t period = r->cpu.period.set && r->cpu.period.value > 0 ? r->cpu.period.value : 100000;
-    if (r->cpu.quota.set && r->cpu.quota.value > 0) {
-        uint64_t asked = ((uint64_t)r->cpu.quota.value + period - 1) / period;
-        return (uint32_t)MIN(MAX(asked, (uint64_t)1), online);
-    }
-    return m->config.kvm ? (uint32_t)online : 1; /* an emulated one more takes half a second */
-}
-
 int machine_size(struct machine *m, struct err *err) {
-    const struct cgroup_resources *r = &m->c->linux_.resources;
     const char *why = "";
-    uint64_t asked = m->c->memory_limit;
-    if (asked == 0 && r->memory.limit.set && r->memory.limit.value > 0) {
-        asked = (uint64_t)r->memory.limit.value;
-    }
-    if (asked > 1024 * GIB) {
-        return err_set(err, -EINVAL, "isolation vm cannot have more than 1 TiB of memory");
-    }
-    m->config.memory =
-        asked == 0 ? DEFAULT_MEMORY : ALIGN_UP(asked, MIB) + machine_guest_overhead(asked);
+    struct vm_size size;
     m->config.kvm = kvm_is_useful(&why);
-    m->config.cpus = choose_cpus(m);
+    int e = vm_size_of(m->c, m->config.kvm, &size, err);
+    if (e != 0) {
+        return e;
+    }
+    m->config.memory = size.memory == 0
+                           ? MACHINE_DEFAULT_MEMORY
+                           : ALIGN_UP(size.memory, MIB) + machine_guest_overhead(size.memory);
+    m->config.cpus = size.cpus;
     return 0;
 }
 

@@ -16,6 +16,7 @@
 static inline uint64_t machine_guest_overhead(uint64_t asked) {
     return ALIGN_UP(36 * MIB + asked / 54, MIB);
 }
+#define MACHINE_DEFAULT_MEMORY (1024u * MIB) /* of a machine, where nobody asks */
 /* What a machine takes on the host beyond its own memory: the hypervisor, with the code that it has
  * translated where it emulates, and the file server. */
 #define MACHINE_HOST_OVERHEAD (256u * MIB)

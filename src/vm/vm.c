@@ -13,6 +13,7 @@
 #include "vm/machine.h"
 #include "vm/net.h"
 #include "vm/record.h"
+#include "vm/size.h"
 #include "vm/stats.h"
 
 #include <fcntl.h>
@@ -105,6 +106,12 @@ static void vm_host_limits(struct cgroup_resources *r) {
     add_overhead(&r->memory.swap);
 }
 
+static int vm_update(const struct isolation_target *target,
+                     const struct cgroup_resources *resources, struct err *err) {
+    int e = vm_size_check_update(target->c, resources, err);
+    return e != 0 ? e : sentry_update(target, resources, err);
+}
+
 const struct isolation_ops g_isolation_vm = {
     .name = "vm",
     .run = vm_run,
@@ -115,7 +122,7 @@ const struct isolation_ops g_isolation_vm = {
     .processes = sentry_processes,
     .pause = sentry_pause,
     .host_limits = vm_host_limits,
-    .update = sentry_update,
+    .update = vm_update,
     .stats = vm_stats,
     .destroy = vm_destroy,
 };
