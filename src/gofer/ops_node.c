@@ -188,8 +188,10 @@ void entry_fill(const struct gofer *g, const struct node *n, const struct statx 
     *out =
         (struct fuse_entry_out){.nodeid = n->id, .entry_valid = VALID_SEC, .attr_valid = VALID_SEC};
     attr_fill(g, n, stx, &out->attr);
-    /* A mount: the client gives it a device number of its own. */
-    if (g->vhost && n->type == S_IFDIR && (n->parent == NULL || n->parent->key.mnt != n->key.mnt)) {
+    /* A mount: the client gives it a device number of its own.  One that is shown empty is a folder
+     * like others, as an overlay cannot be laid over mounts. */
+    if (g->vhost && n->type == S_IFDIR && (!n->sealed || n->top) &&
+        (n->parent == NULL || n->parent->key.mnt != n->key.mnt)) {
         out->attr.flags = FUSE_ATTR_SUBMOUNT;
     }
 }

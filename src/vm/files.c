@@ -7,6 +7,7 @@
 #include "moat/gofer.h"
 #include "sandbox/sandbox.h"
 #include "vm/jail.h"
+#include "vm/rootless.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,9 @@
 
 int files_open(const struct container *c, struct files *out, struct err *err) {
     *out = (struct files){.kind = c->vm_files, .program = -1, .socket = -1};
+    if (rootless_inside()) { /* virtiofsd gives up groups, which an ordinary user cannot */
+        out->kind = VM_FILES_GOFER;
+    }
     if (out->kind == VM_FILES_VIRTIOFSD) {
         return 0;
     }
@@ -99,7 +103,8 @@ static void exec_gofer(const struct files *f, const struct share *s, int admin, 
     for (uint32_t i = 0; i < s->count; i++) {
         config.exports[i] = (struct moat_gofer_export){
             .dir_fd = s->trees[i],
-            .flags = MOAT_GOFER_EXPORT_OWN | (s->read_only[i] ? MOAT_GOFER_EXPORT_RO : 0)};
+            .flags = MOAT_GOFER_EXPORT_OWN | (s->read_only[i] ? MOAT_GOFER_EXPORT_RO : 0) |
+                     (i == 0 ? MOAT_GOFER_EXPORT_ONE_FS : 0)};
         keep[i] = s->trees[i];
     }
     cleanup_fd int config_fd = memfd_make("moat-gofer-config", &config, sizeof(config));

@@ -7,6 +7,7 @@
 #include "host/sha256.h"
 #include "sandbox/sandbox.h"
 #include "vm/initramfs.h"
+#include "vm/rootless.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@ void image_place(char out_path[PATH_MAX]) {
     int n;
     if (set != NULL && set[0] == '/') {
         n = snprintf(out_path, PATH_MAX, "%s", set);
-    } else if (geteuid() == 0) {
+    } else if (geteuid() == 0 && !rootless_inside()) {
         n = snprintf(out_path, PATH_MAX, "/var/lib/moat/guest");
     } else if (data != NULL && data[0] == '/') {
         n = snprintf(out_path, PATH_MAX, "%s/moat/guest", data);

@@ -5,6 +5,7 @@
 #include "host/cleanup.h"
 #include "host/mounts.h"
 #include "vm/hypervisor.h"
+#include "vm/rootless.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@
 #define USER_BASE 0x4d000000u
 
 uid_t jail_user(pid_t monitor) {
-    return USER_BASE + (uid_t)monitor;
+    return rootless_inside() ? geteuid() : USER_BASE + (uid_t)monitor;
 }
 
 /* Puts a detached tree at `name` below the new root, a folder or a file. */
@@ -128,7 +129,10 @@ int jail_hypervisor_root(int kernel, int initramfs, int ram, uid_t kvm_owner, st
         (void)snprintf(path, sizeof(path), "/%s", devices[i]); /* fits */
         e = place_tree(root, path, devices[i], MOUNT_ATTR_NOEXEC, err);
     }
-    e = e != 0 || kvm_owner == 0 ? e : make_kvm(root, kvm_owner, err);
+    if (e == 0 && kvm_owner != (uid_t)-1) { /* in a user namespace devices cannot be made */
+        e = rootless_inside() ? place_tree(root, "/dev/kvm", "dev/kvm", MOUNT_ATTR_NOEXEC, err)
+                              : make_kvm(root, kvm_owner, err);
+    }
     e = e != 0 ? e : place_detached(root, kernel, &HYPERVISOR_KERNEL[1], data, err);
     e = e != 0 ? e : place_detached(root, initramfs, &HYPERVISOR_INITRAMFS[1], data, err);
     if (e == 0 && ram >= 0) {
@@ -156,7 +160,8 @@ static int drop(uid_t user, uint32_t caps, struct err *err) {
             return err_sys(err, -errno, "cannot drop capability %d", cap);
         }
     }
-    if (setgroups(0, NULL) != 0 || setresgid(user, user, user) != 0 ||
+    /* Who stays who he is may have to keep his groups (rootless.h). */
+    if ((setgroups(0, NULL) != 0 && user != geteuid()) || setresgid(user, user, user) != 0 ||
         setresuid(user, user, user) != 0 || syscall(SYS_capset, &header, kept) != 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         return err_sys(err, -errno, "cannot give up privileges");

@@ -21,6 +21,7 @@
 #include "vm/jail.h"
 #include "vm/keeper.h"
 #include "vm/net.h"
+#include "vm/rootless.h"
 #include "vm/operator.h"
 #include "vm/share.h"
 #include "vm/size.h"
@@ -133,7 +134,7 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     }
     e = e != 0 ? e
                : jail_hypervisor_root(m->kernel, m->initramfs, m->operation.ram.mount,
-                                      c->kvm ? m->user : 0, &err);
+                                      c->kvm ? m->user : (uid_t)-1, &err);
     e = e != 0 ? e : jail_drop(m->user, &err);
     e = e != 0 ? e : await_network(m, &err);
     if (e == 0) {
@@ -317,10 +318,6 @@ int machine_size(struct machine *m, struct err *err) {
 }
 
 static int open_all(struct machine *m, struct err *err) {
-    if (geteuid() != 0) {
-        return err_set(err, -EPERM,
-                       "isolation vm needs root here: use --isolation sentry, or sudo");
-    }
     int e = image_open(&m->kernel, &m->initramfs, &m->image_lock, err);
     e = e != 0 ? e : machine_size(m, err);
     if (e == 0) {
@@ -403,6 +400,10 @@ int machine_bridge(struct machine *m, pid_t *out_pid, struct err *err) {
 
 int machine_start(const struct container *c, const struct sandbox_options *options,
                   struct sandbox *out, struct err *err) {
+    int entered = rootless_enter(err); /* before anything is who it stays */
+    if (entered != 0) {
+        return entered;
+    }
     struct machine m = {.c = c,
                         .options = options,
                         .hypervisor = &g_hypervisor_qemu,

@@ -20,6 +20,11 @@ static int open_one(struct share *s, const char *path, bool recursive, bool read
                        MOAT_AGENT_EXPORTS - 1);
     }
     cleanup_fd int tree = mount_tree_open(AT_FDCWD, path, recursive);
+    if (tree == -EINVAL && !recursive) {
+        /* An ordinary user may not uncover what others mounted over (mount_namespaces(7)): it comes
+         * along, and the Gofer shows folders of kernel file systems as empty. */
+        tree = mount_tree_open(AT_FDCWD, path, true);
+    }
     if (tree < 0 || fstat(tree, &st) != 0) {
         return err_sys(err, tree < 0 ? tree : -errno, "cannot share %s", path);
     }

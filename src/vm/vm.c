@@ -13,6 +13,7 @@
 #include "vm/machine.h"
 #include "vm/net.h"
 #include "vm/record.h"
+#include "vm/rootless.h"
 #include "vm/size.h"
 #include "vm/stats.h"
 
@@ -38,7 +39,12 @@ static int vm_run(const struct container *c, const struct isolation_run *run, in
                                  .log_json = run->log_json,
                                  .listen_fd = -1};
     struct customary completed;
-    int e = customary_complete(c, &completed, err);
+    /* First: in the guest there is a real root, whoever the user of the host is. */
+    int e = rootless_enter(err);
+    if (e != 0) {
+        return e;
+    }
+    e = customary_complete(c, &completed, err);
     e = e != 0 ? e : foreground_run(&completed.c, &f, out_wait_status, err);
     customary_free(&completed);
     return e;
