@@ -43,7 +43,7 @@ static void keep_device_name(struct device *d, const char *interface) {
 /* The machine's devices are known by the hardware addresses that they are made with. */
 static void find_device(void *arg, const struct nlmsghdr *h) {
     static const uint8_t first[6] = MOAT_NET_DEVICE_MAC;
-    const struct ifinfomsg *m = (const void *)((const char *)h + NLMSG_HDRLEN);
+    const struct ifinfomsg *m = netlink_body(h);
     const struct rtattr *a[IFLA_IFNAME + 1];
     char name[MOAT_NET_NAME_MAX] = "";
     uint8_t mac[6];
@@ -212,7 +212,7 @@ struct carriers {
 
 static void count_missing(void *arg, const struct nlmsghdr *h) {
     struct carriers *c = arg;
-    const struct ifinfomsg *m = (const void *)((const char *)h + NLMSG_HDRLEN);
+    const struct ifinfomsg *m = netlink_body(h);
     for (uint32_t i = 0; i < MOAT_NET_LINKS_MAX; i++) {
         bool ours = g_devices[i].index != 0 && g_devices[i].index == m->ifi_index;
         c->missing += ours && (m->ifi_flags & IFF_RUNNING) == 0;

@@ -32,7 +32,7 @@ struct addresses {
 /* Permanent addresses of global scope: the kernel makes the others by itself. */
 static void keep_address(void *arg, const struct nlmsghdr *h) {
     struct addresses *out = arg;
-    const struct ifaddrmsg *m = NLMSG_DATA(h);
+    const struct ifaddrmsg *m = netlink_body(h);
     const struct rtattr *a[IFA_MAX + 1];
     if (!netlink_attributes(h, sizeof(*m), a, ARRAY_COUNT(a))) {
         return;

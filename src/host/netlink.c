@@ -71,20 +71,20 @@ int netlink_ask(int fd, struct netlink_request *r) {
     if (n < (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) || h->nlmsg_type != NLMSG_ERROR) {
         return n < 0 ? -errno : -EPROTO;
     }
-    return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
+    return ((const struct nlmsgerr *)netlink_body(h))->error;
 }
 
 /* One datagram of a dump: 1 when it was the last, 0 when more follow, or -errno. */
-static int take_part(const char *buf, int left, uint16_t wanted, netlink_each_fn *each, void *arg) {
+static int take_part(char *buf, int left, uint16_t wanted, netlink_each_fn *each, void *arg) {
     int e = 0;
-    for (const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)buf; NLMSG_OK(h, left);
+    for (struct nlmsghdr *h = (struct nlmsghdr *)(void *)buf; NLMSG_OK(h, left);
          h = NLMSG_NEXT(h, left)) {
         e = (h->nlmsg_flags & NLM_F_DUMP_INTR) != 0 ? -EINTR : e;
         if (h->nlmsg_type == NLMSG_DONE) {
             return e != 0 ? e : 1;
         }
         if (h->nlmsg_type == NLMSG_ERROR) {
-            const struct nlmsgerr *error = NLMSG_DATA(h);
+            const struct nlmsgerr *error = netlink_body(h);
             return h->nlmsg_len >= NLMSG_LENGTH(sizeof(*error)) && error->error < 0 ? error->error
                                                                                     : -EPROTO;
         }
@@ -124,11 +124,14 @@ int netlink_dump(int fd, struct netlink_request *r, uint16_t wanted, netlink_eac
 
 void netlink_list(const struct rtattr *a, int left, const struct rtattr **out, size_t count) {
     memset(out, 0, count * sizeof(*out));
-    for (; RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+    while (RTA_OK(a, left)) {
         size_t type = a->rta_type & NLA_TYPE_MASK;
         if (type < count) {
             out[type] = a;
         }
+        int whole = (int)RTA_ALIGN(a->rta_len);
+        left -= whole;
+        a = (const struct rtattr *)(const void *)((const char *)a + whole);
     }
 }
 
@@ -145,14 +148,14 @@ bool netlink_attributes(const struct nlmsghdr *h, size_t body, const struct rtat
 }
 
 void netlink_nested(const struct rtattr *from, const struct rtattr **out, size_t count) {
-    netlink_list(from != NULL ? RTA_DATA(from) : NULL, from != NULL ? (int)RTA_PAYLOAD(from) : 0,
-                 out, count);
+    netlink_list(from != NULL ? netlink_payload(from) : NULL,
+                 from != NULL ? (int)RTA_PAYLOAD(from) : 0, out, count);
 }
 
 uint32_t netlink_u32(const struct rtattr *a, uint32_t otherwise) {
     uint32_t value = otherwise;
     if (a != NULL && RTA_PAYLOAD(a) == sizeof(value)) {
-        memcpy(&value, RTA_DATA(a), sizeof(value));
+        memcpy(&value, netlink_payload(a), sizeof(value));
     }
     return value;
 }
@@ -162,6 +165,6 @@ size_t netlink_bytes(const struct rtattr *a, void *out, size_t max) {
     if (len == 0 || len > max) {
         return 0;
     }
-    memcpy(out, RTA_DATA(a), len);
+    memcpy(out, netlink_payload(a), len);
     return len;
 }

@@ -40,6 +40,14 @@ void netlink_nest_end(struct netlink_request *r, size_t mark);
 /* Sends it (NLM_F_ACK is added) and waits for the acknowledgement: 0 or -errno. */
 must_check int netlink_ask(int fd, struct netlink_request *r);
 
+/* What is behind the header, for reading alone. */
+static inline const void *netlink_body(const struct nlmsghdr *h) {
+    return (const char *)h + NLMSG_HDRLEN;
+}
+static inline const void *netlink_payload(const struct rtattr *a) {
+    return (const char *)a + RTA_LENGTH(0);
+}
+
 typedef void netlink_each_fn(void *arg, const struct nlmsghdr *h);
 /* Sends it as a dump and calls `each` for every message of type `wanted` in the answer; -EINTR when
  * what is dumped changed meanwhile: what was gathered is to be thrown away. */

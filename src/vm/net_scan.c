@@ -45,7 +45,7 @@ static bool ipv6_is_off(const struct rtattr *af_spec) {
     if (a == NULL || RTA_PAYLOAD(a) < sizeof(conf)) {
         return false;
     }
-    memcpy(conf, RTA_DATA(a), sizeof(conf));
+    memcpy(conf, netlink_payload(a), sizeof(conf));
     return conf[DEVCONF_DISABLE_IPV6] != 0;
 }
 
@@ -75,7 +75,7 @@ static const char *unfit(const struct ifinfomsg *m, const struct rtattr *const *
 
 static void keep_link(void *arg, const struct nlmsghdr *h) {
     struct net_plan *p = arg;
-    const struct ifinfomsg *m = NLMSG_DATA(h);
+    const struct ifinfomsg *m = netlink_body(h);
     const struct rtattr *a[IFLA_LINK_NETNSID + 1];
     struct moat_net_link l;
     memset(&l, 0, sizeof(l));
@@ -117,7 +117,7 @@ static void keep_link(void *arg, const struct nlmsghdr *h) {
 
 static void keep_address(void *arg, const struct nlmsghdr *h) {
     struct net_plan *p = arg;
-    const struct ifaddrmsg *m = NLMSG_DATA(h);
+    const struct ifaddrmsg *m = netlink_body(h);
     const struct rtattr *a[IFA_RT_PRIORITY + 1];
     struct ifa_cacheinfo life = {.ifa_valid = ~0u, .ifa_prefered = ~0u};
     struct moat_net_address one;
@@ -186,14 +186,14 @@ static void add_route(struct net_plan *p, const struct moat_net_route *r) {
 /* One entry for each next hop. */
 static void keep_hops(struct net_plan *p, const struct moat_net_route *r,
                       const struct rtattr *multipath) {
-    const struct rtnexthop *hop = RTA_DATA(multipath);
+    const struct rtnexthop *hop = netlink_payload(multipath);
     int left = (int)RTA_PAYLOAD(multipath);
     uint32_t first = p->route_count;
-    for (; left >= (int)sizeof(*hop) && RTNH_OK(hop, left);
-         left -= (int)RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
+    while (left >= (int)sizeof(*hop) && RTNH_OK(hop, left)) {
         struct moat_net_route one = *r;
         const struct rtattr *a[RTA_VIA + 1];
-        netlink_list(RTNH_DATA(hop), (int)hop->rtnh_len - (int)RTNH_LENGTH(0), a, ARRAY_COUNT(a));
+        const void *inside = (const char *)hop + RTNH_LENGTH(0);
+        netlink_list(inside, (int)hop->rtnh_len - (int)RTNH_LENGTH(0), a, ARRAY_COUNT(a));
         one.link = link_of(p, (uint32_t)hop->rtnh_ifindex);
         one.hop_flags = hop->rtnh_flags & (RTNH_F_ONLINK | RTNH_F_PERVASIVE);
         one.hop_weight = hop->rtnh_hops;
@@ -202,6 +202,9 @@ static void keep_hops(struct net_plan *p, const struct moat_net_route *r,
         if (one.link != MOAT_NET_NO_LINK) {
             add_route(p, &one);
         }
+        int whole = (int)RTNH_ALIGN(hop->rtnh_len);
+        left -= whole;
+        hop = (const struct rtnexthop *)(const void *)((const char *)hop + whole);
     }
     if (p->route_count > first) {
         p->routes[p->route_count - 1].flags &= ~MOAT_NET_ROUTE_MORE;
@@ -221,7 +224,7 @@ static bool wanted_route(const struct rtmsg *m, const struct rtattr *const *a) {
 
 static void keep_route(void *arg, const struct nlmsghdr *h) {
     struct net_plan *p = arg;
-    const struct rtmsg *m = NLMSG_DATA(h);
+    const struct rtmsg *m = netlink_body(h);
     const struct rtattr *a[RTA_MAX + 1];
     struct moat_net_route r;
     memset(&r, 0, sizeof(r));
@@ -266,7 +269,7 @@ static void keep_route(void *arg, const struct nlmsghdr *h) {
 
 static void keep_neighbour(void *arg, const struct nlmsghdr *h) {
     struct net_plan *p = arg;
-    const struct ndmsg *m = NLMSG_DATA(h);
+    const struct ndmsg *m = netlink_body(h);
     const struct rtattr *a[NDA_LLADDR + 1];
     struct moat_net_neighbour n;
     memset(&n, 0, sizeof(n));
@@ -297,7 +300,7 @@ static bool is_default_rule(const struct moat_net_rule *r) {
 
 static void keep_rule(void *arg, const struct nlmsghdr *h) {
     struct net_plan *p = arg;
-    const struct fib_rule_hdr *m = NLMSG_DATA(h);
+    const struct fib_rule_hdr *m = netlink_body(h);
     const struct rtattr *a[FRA_MAX + 1];
     struct moat_net_rule r;
     memset(&r, 0, sizeof(r));

@@ -82,18 +82,15 @@ static void attach_redirect(struct netlink_request *r, uint16_t list, int target
 
 /* With the filter kinds that a kernel may have: u32 with a key that matches all, or matchall. */
 static int add_redirect(int fd, int index, int target) {
-    struct {
-        struct tc_u32_sel sel;
-        struct tc_u32_key key;
-    } all;
+    _Alignas(8) char all[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)] = {0};
+    struct tc_u32_sel *sel = (struct tc_u32_sel *)(void *)all;
     struct netlink_request r;
-    memset(&all, 0, sizeof(all));
-    all.sel.flags = TC_U32_TERMINAL;
-    all.sel.nkeys = 1;
+    sel->flags = TC_U32_TERMINAL;
+    sel->nkeys = 1; /* of no bits */
     begin_filter(&r, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, index);
     netlink_attach(&r, TCA_KIND, "u32", sizeof("u32"));
     size_t options = netlink_nest(&r, TCA_OPTIONS);
-    netlink_attach(&r, TCA_U32_SEL, &all, sizeof(all));
+    netlink_attach(&r, TCA_U32_SEL, all, sizeof(all));
     attach_redirect(&r, TCA_U32_ACT, target);
     netlink_nest_end(&r, options);
     int e = netlink_ask(fd, &r);
@@ -110,7 +107,7 @@ static int add_redirect(int fd, int index, int target) {
 
 static void keep_filter(void *arg, const struct nlmsghdr *h) {
     struct filters *out = arg;
-    const struct tcmsg *m = NLMSG_DATA(h);
+    const struct tcmsg *m = netlink_body(h);
     const struct rtattr *a[TCA_OPTIONS + 1], *options[16], *actions[2],
         *action[TCA_ACT_OPTIONS + 1];
     const struct rtattr *mirred[TCA_MIRRED_PARMS + 1];
@@ -154,7 +151,7 @@ struct owner {
 
 static void keep_owner(void *arg, const struct nlmsghdr *h) {
     struct owner *out = arg;
-    const struct ifinfomsg *m = NLMSG_DATA(h);
+    const struct ifinfomsg *m = netlink_body(h);
     const struct rtattr *a[IFLA_LINKINFO + 1], *info[IFLA_INFO_DATA + 1], *tun[IFLA_TUN_OWNER + 1];
     if (m->ifi_index == out->index && netlink_attributes(h, sizeof(*m), a, ARRAY_COUNT(a))) {
         netlink_nested(a[IFLA_LINKINFO], info, ARRAY_COUNT(info));
