@@ -105,7 +105,7 @@ static int search(int root, const struct container *c, const char *pod, const ch
         }
         int one = open_state(root, d->d_name);
         if (one >= 0 && is_sandbox_of(one, note, c)) {
-            (void)snprintf(host_id, ID_SIZE, "%s", d->d_name); /* fits */
+            (void)snprintf(host_id, ID_SIZE, "%.127s", d->d_name); /* fits */
             found = one;
         } else {
             cleanup_fd_fn(&one);

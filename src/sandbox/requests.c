@@ -85,7 +85,7 @@ static struct json_object *process_json(const struct moat_ctl_ps_entry *from) {
 int sentry_processes(const struct isolation_target *target, struct json_object **out,
                      struct err *err) {
     struct moat_ctl_ref msg;
-    struct moat_ctl_reply fixed;
+    struct moat_ctl_reply fixed = {.data_size = 0};
     cleanup_free char *reply = malloc(MOAT_CTL_MSG_MAX);
     struct json_object *all = json_object_new_array();
     if (reply == NULL || all == NULL) {
