@@ -16,7 +16,7 @@ RULES = {
     "platform": ["base/", "host/", "platform/", "hal.h", "platform.h", "sentry/arch/x86_64/syscalls.def"] + ABI,
     "host": ["base/", "host/"] + ABI,
     "oci": HOSTED,
-    "agent": HOSTED + ["agent/", "native/", "sentry/kernel/control_msg.h"],
+    "agent": HOSTED + ["agent/", "native/", "sandbox/", "sentry/kernel/control_msg.h"],
     "gofer": HOSTED + ["gofer/"],
     "sandbox": HOSTED + ["sandbox/"],
     "native": HOSTED + ["native/"],

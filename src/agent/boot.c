@@ -2,6 +2,7 @@
 /* What a machine needs before containers: mounts, modules, the way to the host.  See agent.h. */
 #include "agent/agent.h"
 
+#include "agent/inside.h"
 #include "host/cleanup.h"
 #include "native/protect.h"
 
@@ -180,6 +181,23 @@ static void leave_initramfs(void) {
     }
 }
 
+/* Moves a program out of the initramfs, whose paths end here: to where the agent seems to lie. */
+static void keep_program(int initramfs, const char *name) {
+    char path[64], buf[65536];
+    (void)snprintf(path, sizeof(path), "/%s", name); /* fits */
+    cleanup_fd int from = openat(initramfs, name, O_RDONLY | O_CLOEXEC);
+    cleanup_fd int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0555);
+    ssize_t n = from >= 0 && to >= 0 ? 1 : -1;
+    while (n > 0) {
+        n = read(from, buf, sizeof(buf));
+        n = n > 0 && write(to, buf, (size_t)n) != n ? -1 : n;
+    }
+    if (n < 0) {
+        boot_off("cannot keep the application kernel's programs");
+    }
+    (void)unlinkat(initramfs, name, 0); /* its memory is of better use */
+}
+
 /* So that no container can write to the agent's program by way of a starter's /proc/PID/exe. */
 static void lock_initramfs(int root) {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
@@ -216,6 +234,10 @@ void boot_machine(void) {
     /* What a template has loaded, no start has to. */
     uint64_t later = has_pci() ? (uint64_t)1 << VIRTIO_ID_NET : LATER;
     load_modules(modules, devices & ~(later | 1), devices & later, ~devices);
+    if (g_inside.own_kernel) {
+        keep_program(initramfs, "moat-sentry");
+        keep_program(initramfs, "moat-gofer");
+    }
     lock_initramfs(initramfs);
     (void)mkdir("/run", 0700); /* of our own root, which is empty */
     (void)mkdir("/tmp", 0700);

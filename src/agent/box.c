@@ -2,10 +2,12 @@
 /* Containers in the machine: see box.h.  Nothing here looks at a file of a container's. */
 #include "agent/box.h"
 
+#include "agent/inside.h"
 #include "host/cleanup.h"
 #include "moat/control.h"
 #include "native/life.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,18 +57,44 @@ void box_drop_labels(struct container_process *p) {
     }
 }
 
+/* One machine, one pod: the first container's application kernel takes the others in (the
+ * annotations of containerd's CRI plug-in, which sandbox/pod.h reads). */
+static int annotate(struct box *b, const char *type, const char *sandbox, struct err *err) {
+    struct oci_key_values *all = &b->carried.c.annotations;
+    oci_key_values_free(all);
+    all->items = calloc(2, sizeof(*all->items));
+    if (all->items != NULL) {
+        all->count = 2;
+        all->items[0].key = strdup("io.kubernetes.cri.container-type");
+        all->items[0].value = strdup(type);
+        all->items[1].key = strdup("io.kubernetes.cri.sandbox-id");
+        all->items[1].value = strdup(sandbox);
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->items[i].key == NULL || all->items[i].value == NULL) {
+            return err_sys(err, -ENOMEM, "cannot take the container");
+        }
+    }
+    return all->items != NULL ? 0 : err_sys(err, -ENOMEM, "cannot take the container");
+}
+
 static int fill(struct box *b, const char *id, const void *bytes, size_t size, struct err *err) {
     int e = name_ok(id) ? carry_container_read(bytes, size, &b->carried) : -EINVAL;
     if (e != 0 || strcmp(b->carried.c.id, id) != 0) {
         return err_set(err, -EINVAL, "a request that makes no sense");
     }
     box_drop_labels(&b->carried.c.process);
-    e = make_folder(b, id, err);
+    e = g_inside.own_kernel ? annotate(b, "sandbox", id, err) : 0;
+    e = e != 0 ? e : make_folder(b, id, err);
     if (e != 0) {
         return e;
     }
     const struct cgroup_options options = {.path = id, .id = id};
-    e = cgroup_create(&options, &b->carried.c.linux_.resources, 0, &b->cgroup, err);
+    struct cgroup_resources limits = b->carried.c.linux_.resources; /* its parts stay there */
+    if (g_inside.limits != NULL) {
+        g_inside.limits(&limits);
+    }
+    e = cgroup_create(&options, &limits, 0, &b->cgroup, err);
     if (e == 0) {
         struct err blind = {0};
         b->oom = cgroup_oom_watch(&b->cgroup, &blind); /* else nobody is told */
@@ -127,12 +155,24 @@ int box_join(struct box *b, const struct box *other, uint32_t share_flags, struc
                {MOAT_SHARE_IPC, NS_IPC, "ipc"},
                {MOAT_SHARE_UTS, NS_UTS, "uts"}};
     int e = other->pid > 0 ? 0 : err_set(err, -ESRCH, "the container to share with has ended");
+    if (e == 0 && g_inside.own_kernel) {
+        e = annotate(b, "container", other->carried.c.id, err);
+    }
     for (size_t i = 0; i < ARRAY_COUNT(all) && e == 0; i++) {
         if ((share_flags & all[i].flag) != 0) {
             e = join_one(b, other, all[i].kind, all[i].file, err);
         }
     }
     return e;
+}
+
+struct isolation_target box_target(const struct box *b) {
+    return (struct isolation_target){.c = &b->carried.c,
+                                     .state_dir = b->dir,
+                                     .state_path = b->path,
+                                     .pid = b->pid,
+                                     .pid_start = b->pid_start,
+                                     .cgroup = &b->cgroup};
 }
 
 void box_note_process(struct box *b, pid_t pid) {
@@ -147,6 +187,18 @@ void box_note_process(struct box *b, pid_t pid) {
     }
 }
 
+/* Files that the isolation keeps there: control sockets, notes. */
+static void empty_folder(int dir) {
+    int copy = dir >= 0 ? fcntl(dir, F_DUPFD_CLOEXEC, 0) : -1;
+    DIR *list = copy >= 0 ? fdopendir(copy) : NULL;
+    for (struct dirent *d; list != NULL && (d = readdir(list)) != NULL;) {
+        (void)unlinkat(dir, d->d_name, 0); /* "." and "..": refused */
+    }
+    if (list != NULL) {
+        (void)closedir(list); /* only read */
+    }
+}
+
 void box_free(struct box *b) {
     struct err ignored = {0};
     if (b->cgroup.count > 0 && cgroup_destroy(&b->cgroup, &ignored) != 0) {
@@ -155,10 +207,11 @@ void box_free(struct box *b) {
     for (int kind = 0; kind < NS_KINDS; kind++) {
         cleanup_fd_fn(&b->joined[kind]);
     }
+    empty_folder(b->dir);
     cleanup_fd_fn(&b->dir);
     cleanup_fd_fn(&b->oom);
     if (b->path[0] != '\0') {
-        (void)rmdir(b->path); /* empty since native_destroy */
+        (void)rmdir(b->path); /* else it stays with the machine */
     }
     carried_free(&b->carried);
     free(b);

@@ -9,6 +9,7 @@
 #include "host/cgroup.h"
 #include "host/err.h"
 #include "oci/carry.h"
+#include "oci/isolation.h"
 
 struct box {
     struct carried carried;
@@ -22,6 +23,9 @@ struct box {
     int joined[NS_KINDS]; /* namespaces of another container, or -1 */
 };
 
+/* In a starter: the container whose profile seccomp_compile answers with. */
+extern const struct carried *g_carried;
+
 /* Reads the container and makes its control group; `id` must be free.  NULL with *err. */
 struct box *box_make(const char *id, const void *bytes, size_t size, struct err *err);
 /* Lets the container share namespaces (MOAT_SHARE_*) of another, whose first process lives. */
@@ -33,6 +37,8 @@ void box_drop_labels(struct container_process *p);
 void box_note_process(struct box *b, pid_t pid);
 /* How many processes the kernel killed for want of memory since the last call. */
 uint32_t box_new_kills(struct box *b);
+/* The box as the isolations' code knows a container; good for as long as the box is. */
+struct isolation_target box_target(const struct box *b);
 /* Removes the group, killing what is left in it, and the folder. */
 void box_free(struct box *b);
 

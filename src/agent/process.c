@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The processes that the host asked for, from their making to their end: see agent.h. */
 #include "agent/agent.h"
+#include "agent/inside.h"
 #include "agent/starter.h"
 
 #include "host/cleanup.h"
@@ -114,7 +115,7 @@ static int find_box(struct agent *a, struct launch *l, struct err *err) {
         return err->code;
     }
     l->p->box = l->box;
-    if (l->fixed->share_flags != 0) {
+    if (l->fixed->share_flags != 0 || (g_inside.own_kernel && l->fixed->share[0] != '\0')) {
         e = other != NULL && other->box != NULL
                 ? box_join(l->box, other->box, l->fixed->share_flags, err)
                 : err_set(err, -ESRCH, "the container to share with is not there");

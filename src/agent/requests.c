@@ -2,6 +2,7 @@
 /* What the host asks of the agent: see agent.h. */
 #include "agent/agent.h"
 
+#include "agent/inside.h"
 #include "host/cleanup.h"
 #include "host/clock.h"
 
@@ -74,6 +75,10 @@ static int do_signal(struct agent *a, const void *payload, size_t size) {
     if (msg.signo > 64) {
         return -EINVAL;
     }
+    if (g_inside.signal != NULL && p->is_init) {
+        const struct isolation_target target = box_target(p->box);
+        return g_inside.signal(&target, (int)msg.signo, msg.all != 0);
+    }
     if (msg.all == 0) {
         return syscall(SYS_pidfd_send_signal, p->pidfd, (int)msg.signo, NULL, 0) == 0 ? 0 : -errno;
     }
@@ -112,7 +117,12 @@ static int do_update(struct agent *a, const void *payload, size_t size) {
     r.cpu.quota = limit_of(l, MOAT_LIMIT_CPU, l->cpu_quota_us);
     r.cpu.period.set = r.cpu.quota.set && l->cpu_period_us != 0;
     r.cpu.period.value = l->cpu_period_us;
-    return cgroup_update(&b->cgroup, &r, &ignored);
+    const struct isolation_target target = box_target(b);
+    int e = g_inside.update != NULL ? g_inside.update(&target, &r) : 0;
+    if (g_inside.limits != NULL) {
+        g_inside.limits(&r);
+    }
+    return e != 0 ? e : cgroup_update(&b->cgroup, &r, &ignored);
 }
 
 static int do_freeze(struct agent *a, const struct moat_ctl_ref *ref, bool freeze) {
@@ -183,6 +193,14 @@ static int do_ps(struct agent *a, const struct moat_ctl_ref *ref) {
     size_t count = 0, found = 0;
     struct err ignored = {0};
     const struct box *b = live_box(a, ref);
+    if (b != NULL && g_inside.processes != NULL) {
+        const struct isolation_target target = box_target(b);
+        int n = g_inside.processes(&target, entries, PS_MAX);
+        if (n >= 0) {
+            agent_reply(a, ref->h.id, 0, "", 0, entries, (size_t)n * sizeof(entries[0]));
+        }
+        return n >= 0 ? 1 : n;
+    }
     int e = b == NULL ? -ESRCH : cgroup_pids(&b->cgroup, &pids, &count, &ignored);
     if (e != 0) {
         return e;
@@ -204,7 +222,7 @@ static int do_stats(struct agent *a, const struct moat_ctl_ref *ref) {
         return e;
     }
     uint64_t limit = group_number(b, "pids.max", NULL);
-    const struct moat_agent_stats s = {
+    struct moat_agent_stats s = {
         .base = {.memory_used = group_number(b, "memory.current", NULL),
                  .cpu_ns = group_number(b, "cpu.stat", "usage_usec ") * NSEC_PER_USEC,
                  .process_count = (uint32_t)count,
@@ -225,6 +243,10 @@ static int do_stats(struct agent *a, const struct moat_ctl_ref *ref) {
         .swap = group_number(b, "memory.swap.current", NULL),
         .page_faults = group_number(b, "memory.stat", "\npgfault "),
         .major_faults = group_number(b, "memory.stat", "\npgmajfault ")};
+    const struct isolation_target target = box_target(b);
+    if (g_inside.stats != NULL && g_inside.stats(&target, &s.base) != 0) {
+        s.base.process_count = s.base.thread_count = 0; /* it ends just now */
+    }
     agent_reply(a, ref->h.id, 0, "", 0, &s, sizeof(s));
     return 1;
 }

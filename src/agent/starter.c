@@ -5,7 +5,7 @@
 #include "host/cleanup.h"
 #include "host/msg.h"
 #include "host/terminal.h"
-#include "native/life.h"
+#include "agent/inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,8 +79,8 @@ static bool send_report(const struct err *err, pid_t pid, int master) {
 static int make(const struct starter_job *j, struct isolation_target *target,
                 struct isolation_setup *how, struct err *err) {
     pid_t pid = 0;
-    int e = j->process == NULL ? native_create(target, how, &pid, err)
-                               : native_exec(target, j->process, how, &pid, err);
+    int e = j->process == NULL ? g_inside.create(target, how, &pid, err)
+                               : g_inside.exec(target, j->process, how, &pid, err);
     target->pid = pid;
     return e;
 }
@@ -100,6 +100,7 @@ noreturn_fn void starter_main(const struct starter_job *j) {
     const struct container_process *p = j->process != NULL ? j->process : &b->carried.c.process;
     struct err err = {0};
     int console[2] = {-1, -1}, master = -1;
+    g_carried = &b->carried;
     int e = place_descriptors(j, &err);
     e = e != 0 ? e : name_namespaces(b, &err);
     if (e == 0 && p->terminal &&
@@ -114,12 +115,8 @@ noreturn_fn void starter_main(const struct starter_job *j) {
                                   .no_new_keyring = b->carried.no_new_keyring,
                                   .whole_memory = true,
                                   .warn = warn};
-    struct isolation_target target = {.c = &b->carried.c,
-                                      .state_dir = dir,
-                                      .state_path = b->path,
-                                      .pid = b->pid,
-                                      .pid_start = b->pid_start,
-                                      .cgroup = &b->cgroup};
+    struct isolation_target target = box_target(b);
+    target.state_dir = dir;
     e = e != 0 ? e : make(j, &target, &how, &err);
     if (e == 0 && p->terminal) {
         master = terminal_receive_master(console[0], &err);
@@ -133,7 +130,7 @@ noreturn_fn void starter_main(const struct starter_job *j) {
         _exit(1);
     }
     cleanup_fd_fn(&master);
-    if (j->process == NULL && await_start(target.pid) && native_start(&target, &err) != 0) {
+    if (j->process == NULL && await_start(target.pid) && g_inside.start(&target, &err) != 0) {
         (void)send_report(&err, target.pid, -1); /* else the exit tells */
     }
     _exit(0);

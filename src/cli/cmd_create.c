@@ -23,7 +23,7 @@ struct create_options {
 #define CREATE_OPTS                                                                                \
     CREATE_OPT(bundle, "bundle", 'b', OPT_TEXT, "DIR",                                             \
                "folder with config.json (default: the working directory)"),                        \
-        CREATE_OPT(isolation, "isolation", 0, OPT_TEXT, "sentry|native|vm",                        \
+        CREATE_OPT(isolation, "isolation", 0, OPT_TEXT, "sentry|native|vm|vm+sentry",              \
                    "the wall: application kernel, or namespaces"),                                 \
         CREATE_OPT(pid_file, "pid-file", 0, OPT_TEXT, "FILE",                                      \
                    "write the pid of the container's process there"),                              \

@@ -32,7 +32,7 @@ static const struct cli_option g_do_options[] = {
     DO_OPT(rootfs, 0, OPT_TEXT, "DIR|IMAGE",
            "root file system (default: the host's own, never written to); a disk image with "
            "isolation vm"),
-    DO_OPT(isolation, 0, OPT_TEXT, "sentry|native|vm",
+    DO_OPT(isolation, 0, OPT_TEXT, "sentry|native|vm|vm+sentry",
            "the wall: application kernel, namespaces, or a virtual machine"),
     DO_OPT(platform, 0, OPT_TEXT, "auto|systrap", "how the application kernel runs programs"),
     DO_OPT(network, 0, OPT_TEXT, "none|host", "no network, or the host's (native isolation)"),

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 const struct isolation_ops *const g_isolations[] = {&g_isolation_sentry, &g_isolation_native,
-                                                    &g_isolation_vm, NULL};
+                                                    &g_isolation_vm, &g_isolation_vm_sentry, NULL};
 
 static void warn(void *arg, const char *message) {
     cli_report(arg, "warning", message);

@@ -20,6 +20,11 @@
 
 #define FILE_MAX ((off_t)(256u * 1024u * 1024u))
 
+static const char *const g_initramfs_files[IMAGE_AGENTS] = {"initramfs", "initramfs-sentry"};
+static const struct initramfs_programs g_programs[IMAGE_AGENTS] = {
+    {{"moat-agent"}}, {{"moat-agent-sentry", "moat-sentry", "moat-gofer"}}};
+const char *const g_image_files[] = {"kernel", "initramfs", "initramfs-sentry", "manifest", NULL};
+
 struct sources {
     char kernel[PATH_MAX], modules[PATH_MAX];
     char fetched[64]; /* folder to remove, or empty */
@@ -181,9 +186,10 @@ static int write_file(const char *dir, const char *name, const void *data, size_
 }
 
 struct parts {
-    char *kernel, *initramfs;
-    size_t kernel_size, initramfs_size;
-    char kernel_digest[SHA256_TEXT], initramfs_digest[SHA256_TEXT], digest[SHA256_TEXT];
+    char *kernel, *initramfs[IMAGE_AGENTS];
+    size_t kernel_size, initramfs_size[IMAGE_AGENTS];
+    char kernel_digest[SHA256_TEXT], initramfs_digest[IMAGE_AGENTS][SHA256_TEXT],
+        digest[SHA256_TEXT];
 };
 
 static void digest_parts(struct parts *p) {
@@ -192,31 +198,39 @@ static void digest_parts(struct parts *p) {
     sha256_init(&s);
     sha256_add(&s, p->kernel, p->kernel_size);
     sha256_text(&s, p->kernel_digest);
-    sha256_init(&s);
-    sha256_add(&s, p->initramfs, p->initramfs_size);
-    sha256_text(&s, p->initramfs_digest);
     sha256_add(&all, p->kernel_digest, SHA256_TEXT - 1);
-    sha256_add(&all, p->initramfs_digest, SHA256_TEXT - 1);
+    for (int i = 0; i < IMAGE_AGENTS; i++) {
+        sha256_init(&s);
+        sha256_add(&s, p->initramfs[i], p->initramfs_size[i]);
+        sha256_text(&s, p->initramfs_digest[i]);
+        sha256_add(&all, p->initramfs_digest[i], SHA256_TEXT - 1);
+    }
     sha256_text(&all, p->digest);
 }
 
 static int make_parts(const struct sources *s, struct parts *p, struct err *err) {
     cleanup_free char *file = NULL;
-    cleanup_fd int agent = sandbox_open_program("moat-agent", err);
     size_t size = 0;
-    int e = agent < 0 ? agent : read_file(s->kernel, &file, &size, err);
+    int e = read_file(s->kernel, &file, &size, err);
     if (e == 0 && kernel_unpack(file, size, &p->kernel, &p->kernel_size) != 0) {
         e = err_sys(err, -ENOMEM, "cannot unpack %s", s->kernel);
     }
-    return e != 0 ? e : initramfs_build(agent, s->modules, &p->initramfs, &p->initramfs_size, err);
+    for (int i = 0; i < IMAGE_AGENTS && e == 0; i++) {
+        e = initramfs_build(&g_programs[i], s->modules, &p->initramfs[i], &p->initramfs_size[i],
+                            err);
+    }
+    return e;
 }
 
 /* Into a folder of its own first: an image is whole or not there. */
 static int store(const struct parts *p, const char *guest, const char *final, struct err *err) {
     char fresh[PATH_MAX + 32], manifest[512];
-    (void)snprintf(fresh, sizeof(fresh), "%s/.new-XXXXXX", guest); /* fits */
-    (void)snprintf(manifest, sizeof(manifest), "kernel sha256:%s\ninitramfs sha256:%s\n",
-                   p->kernel_digest, p->initramfs_digest); /* fits */
+    (void)snprintf(fresh, sizeof(fresh), "%s/.new-XXXXXX", guest);                        /* fits */
+    int n = snprintf(manifest, sizeof(manifest), "kernel sha256:%s\n", p->kernel_digest); /* fits */
+    for (int i = 0; i < IMAGE_AGENTS; i++) {
+        n += snprintf(manifest + n, sizeof(manifest) - (size_t)n, "%s sha256:%s\n",
+                      g_initramfs_files[i], p->initramfs_digest[i]);
+    }
     if (mkdtemp(fresh) == NULL || chmod(fresh, 0755) != 0) {
         return err_sys(err, -errno, "cannot make a folder in %s", guest);
     }
@@ -225,7 +239,9 @@ static int store(const struct parts *p, const char *guest, const char *final, st
         return err_sys(err, -errno, "cannot lock %s", fresh);
     }
     int e = write_file(fresh, "kernel", p->kernel, p->kernel_size, err);
-    e = e != 0 ? e : write_file(fresh, "initramfs", p->initramfs, p->initramfs_size, err);
+    for (int i = 0; i < IMAGE_AGENTS && e == 0; i++) {
+        e = write_file(fresh, g_initramfs_files[i], p->initramfs[i], p->initramfs_size[i], err);
+    }
     e = e != 0 ? e : write_file(fresh, "manifest", manifest, strlen(manifest), err);
     if (e == 0 && rename(fresh, final) != 0 && errno != EEXIST && errno != ENOTEMPTY) {
         e = err_sys(err, -errno, "cannot name %s", final);
@@ -274,7 +290,9 @@ int image_build(const struct image_build *how, char out_path[PATH_MAX], struct e
     e = e != 0 ? e : make_current(guest, strrchr(out_path, '/') + 1, err);
     forget_sources(&sources);
     free(p.kernel);
-    free(p.initramfs);
+    for (int i = 0; i < IMAGE_AGENTS; i++) {
+        free(p.initramfs[i]);
+    }
     return e;
 }
 
@@ -291,7 +309,8 @@ static int lock_current(const char *guest, struct err *err) {
     return e;
 }
 
-int image_open(int *out_kernel, int *out_initramfs, int *out_lock, struct err *err) {
+int image_open(enum image_agent agent, int *out_kernel, int *out_initramfs, int *out_lock,
+               struct err *err) {
     char guest[PATH_MAX];
     image_place(guest);
     cleanup_fd int dir = lock_current(guest, err);
@@ -299,7 +318,7 @@ int image_open(int *out_kernel, int *out_initramfs, int *out_lock, struct err *e
         return dir;
     }
     cleanup_fd int kernel = mount_tree_open(dir, "kernel", false);
-    cleanup_fd int initramfs = mount_tree_open(dir, "initramfs", false);
+    cleanup_fd int initramfs = mount_tree_open(dir, g_initramfs_files[agent], false);
     if (kernel < 0 || initramfs < 0) {
         int e = err_sys(err, kernel < 0 ? kernel : initramfs, "the guest image in %s is not whole",
                         guest);

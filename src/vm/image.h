@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest image: a kernel and an initramfs with the agent and the modules it needs, in a folder
- * named by the digest of what they were made of.  GUEST/current leads to the one in use.
+ * The guest image: a kernel, and an initramfs for each kind of agent (agent/inside.h) with the
+ * modules it needs, in a folder named by the digest of what they were made of.  GUEST/current leads
+ * to the one in use.
  */
 #ifndef MOAT_VM_IMAGE_H
 #define MOAT_VM_IMAGE_H
@@ -21,9 +22,15 @@ struct image_build {
 must_check int image_build(const struct image_build *how, char out_path[PATH_MAX], struct err *err);
 /* Where images are kept: $MOAT_GUEST, /var/lib/moat/guest, or the user's own data folder. */
 void image_place(char out_path[PATH_MAX]);
+/* Which agent a machine starts: agent/inside.h. */
+enum image_agent { IMAGE_AGENT_NATIVE, IMAGE_AGENT_SENTRY, IMAGE_AGENTS };
+/* Names of files of an image, NULL at the end. */
+extern const char *const g_image_files[];
+
 /* The current image's files, as detached mounts.  *out_lock keeps the image from being pruned for
  * as long as it is open. */
-must_check int image_open(int *out_kernel, int *out_initramfs, int *out_lock, struct err *err);
+must_check int image_open(enum image_agent agent, int *out_kernel, int *out_initramfs,
+                          int *out_lock, struct err *err);
 
 struct image_entry {
     char name[40];

@@ -28,12 +28,12 @@ static bool is_image_name(const char *name) {
 }
 
 static uint64_t folder_size(int dir) {
-    static const char *const files[] = {"kernel", "initramfs", "manifest"};
     struct stat st;
     uint64_t size = 0;
     template_forget(dir);
-    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
-        size += fstatat(dir, files[i], &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size : 0;
+    for (size_t i = 0; g_image_files[i] != NULL; i++) {
+        size += fstatat(dir, g_image_files[i], &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size
+                                                                              : 0;
     }
     return size;
 }
@@ -111,7 +111,6 @@ static bool is_of_the_dead(const char *name, const char *prefix) {
 }
 
 static int remove_folder(const struct walk *w, const char *name, struct err *err) {
-    static const char *const files[] = {"kernel", "initramfs", "manifest"};
     cleanup_fd int dir = openat(w->guest, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) != 0) {
         return 0; /* gone by now, or in use */
@@ -123,9 +122,9 @@ static int remove_folder(const struct walk *w, const char *name, struct err *err
     if (strcmp(now, name) == 0) {
         return 0;
     }
-    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
-        if (unlinkat(dir, files[i], 0) != 0 && errno != ENOENT) {
-            return err_sys(err, -errno, "cannot remove %s/%s/%s", w->path, name, files[i]);
+    for (size_t i = 0; g_image_files[i] != NULL; i++) {
+        if (unlinkat(dir, g_image_files[i], 0) != 0 && errno != ENOENT) {
+            return err_sys(err, -errno, "cannot remove %s/%s/%s", w->path, name, g_image_files[i]);
         }
     }
     if (unlinkat(w->guest, name, AT_REMOVEDIR) != 0) {

@@ -7,9 +7,11 @@
 #include "vm/initramfs.h"
 
 #include "host/cleanup.h"
+#include "sandbox/sandbox.h"
 #include "moat/agent.h"
 #include "vm/module.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -219,12 +221,21 @@ static int add_module(struct build *b, const char *name, unsigned int device, un
     return 0;
 }
 
-static void put_all(struct build *b, const char *agent, size_t agent_size) {
+struct program {
+    const char *name;
+    char *data;
+    size_t size;
+};
+
+static void put_all(struct build *b, const struct program programs[INITRAMFS_PROGRAMS]) {
     char order[MODULES_MAX * 96] = "";
     size_t len = 0;
     put_entry(b->out, "dev", S_IFDIR | 0755, 0, 0, "", 0);
     put_entry(b->out, "dev/console", S_IFCHR | 0600, 5, 1, "", 0);
-    put_entry(b->out, "init", S_IFREG | 0755, 0, 0, agent, agent_size);
+    for (int i = 0; i < INITRAMFS_PROGRAMS && programs[i].name != NULL; i++) {
+        const struct program *p = &programs[i];
+        put_entry(b->out, i == 0 ? "init" : p->name, S_IFREG | 0755, 0, 0, p->data, p->size);
+    }
     put_entry(b->out, "modules", S_IFDIR | 0755, 0, 0, "", 0);
     for (size_t i = 0; i < b->count; i++) { /* one that two devices need has a file for each */
         const struct module *m = &b->modules[i];
@@ -242,21 +253,60 @@ static void put_all(struct build *b, const char *agent, size_t agent_size) {
     put_entry(b->out, "TRAILER!!!", 0, 0, 0, "", 0);
 }
 
-int initramfs_build(int agent, const char *modules, char **out, size_t *out_size, struct err *err) {
-    struct build b = {.folder = modules};
-    cleanup_free char *program = NULL;
-    size_t program_size = 0;
-    int e = read_all(agent, &program, &program_size);
-    if (e != 0) {
-        return err_sys(err, e, "cannot read moat-agent");
+/* A program without what no kernel loads, debugging information for the most part: up to the end of
+ * its last segment, elf(5). */
+static size_t loaded_part(char *data, size_t size) {
+    Elf64_Ehdr head;
+    size_t end = 0;
+    if (size < sizeof(head) || memcmp(data, ELFMAG, SELFMAG) != 0) {
+        return size;
     }
+    memcpy(&head, data, sizeof(head));
+    for (size_t i = 0; i < head.e_phnum; i++) {
+        Elf64_Phdr part;
+        size_t at = head.e_phoff + i * sizeof(part);
+        if (head.e_phentsize != sizeof(part) || at > size || size - at < sizeof(part)) {
+            return size;
+        }
+        memcpy(&part, data + at, sizeof(part));
+        end = MAX(MAX(end, part.p_offset + part.p_filesz), at + sizeof(part));
+    }
+    if (end >= size) {
+        return size;
+    }
+    head.e_shoff = 0;
+    head.e_shnum = head.e_shstrndx = 0;
+    memcpy(data, &head, sizeof(head));
+    return end;
+}
+
+static int read_programs(const struct initramfs_programs *from, struct program *out,
+                         struct err *err) {
+    int e = 0;
+    for (int i = 0; i < INITRAMFS_PROGRAMS && from->names[i] != NULL && e == 0; i++) {
+        cleanup_fd int fd = sandbox_open_program(from->names[i], err);
+        out[i].name = from->names[i];
+        e = fd < 0 ? fd : read_all(fd, &out[i].data, &out[i].size);
+        if (fd >= 0 && e != 0) {
+            (void)err_sys(err, e, "cannot read %s", from->names[i]); /* e is returned */
+        }
+        out[i].size = e == 0 ? loaded_part(out[i].data, out[i].size) : 0;
+    }
+    return e;
+}
+
+int initramfs_build(const struct initramfs_programs *from, const char *modules, char **out,
+                    size_t *out_size, struct err *err) {
+    struct build b = {.folder = modules};
+    struct program programs[INITRAMFS_PROGRAMS] = {{.name = NULL}};
+    int e = read_programs(from, programs, err);
     for (size_t i = 0; i < ARRAY_COUNT(g_wanted) && e == 0; i++) {
         e = add_module(&b, g_wanted[i].name, g_wanted[i].device, 0, err);
     }
     if (e == 0) {
         b.out = open_memstream(out, out_size);
         if (b.out != NULL) {
-            put_all(&b, program, program_size);
+            put_all(&b, programs);
         }
         if (b.out == NULL || fclose(b.out) != 0) {
             e = err_sys(err, -ENOMEM, "cannot put the initramfs together");
@@ -264,6 +314,9 @@ int initramfs_build(int agent, const char *modules, char **out, size_t *out_size
     }
     for (size_t i = 0; i < b.count; i++) {
         free(b.modules[i].data);
+    }
+    for (int i = 0; i < INITRAMFS_PROGRAMS; i++) {
+        free(programs[i].data);
     }
     return e;
 }

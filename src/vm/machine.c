@@ -313,14 +313,17 @@ int machine_size(struct machine *m, struct err *err) {
     m->config.memory = size.memory == 0
                            ? MACHINE_DEFAULT_MEMORY
                            : ALIGN_UP(size.memory, MIB) + machine_guest_overhead(size.memory);
+    if (m->agent_kind == IMAGE_AGENT_SENTRY) {
+        m->config.memory += MACHINE_SENTRY_OVERHEAD;
+    }
     m->config.cpus = size.cpus;
     return 0;
 }
 
 static int open_all(struct machine *m, struct err *err) {
-    int e = image_open(&m->kernel, &m->initramfs, &m->image_lock, err);
+    int e = image_open(m->agent_kind, &m->kernel, &m->initramfs, &m->image_lock, err);
     e = e != 0 ? e : machine_size(m, err);
-    if (e == 0) {
+    if (e == 0 && m->agent_kind == IMAGE_AGENT_NATIVE) {
         machine_use_template(m);
     }
     e = e != 0 ? e : disk_open(m->c, &m->disk, err);
@@ -398,14 +401,15 @@ int machine_bridge(struct machine *m, pid_t *out_pid, struct err *err) {
                : err_set(err, -EIO, "the virtual machine died while it was set up");
 }
 
-int machine_start(const struct container *c, const struct sandbox_options *options,
-                  struct sandbox *out, struct err *err) {
+static int start_with(enum image_agent agent, const struct container *c,
+                      const struct sandbox_options *options, struct sandbox *out, struct err *err) {
     int entered = rootless_enter(err); /* before anything is who it stays */
     if (entered != 0) {
         return entered;
     }
     struct machine m = {.c = c,
                         .options = options,
+                        .agent_kind = agent,
                         .hypervisor = &g_hypervisor_qemu,
                         MACHINE_NONE,
                         .user = jail_user(getpid())};
@@ -435,4 +439,14 @@ int machine_start(const struct container *c, const struct sandbox_options *optio
     }
     machine_close(&m);
     return e;
+}
+
+int machine_start(const struct container *c, const struct sandbox_options *options,
+                  struct sandbox *out, struct err *err) {
+    return start_with(IMAGE_AGENT_NATIVE, c, options, out, err);
+}
+
+int machine_start_sentry(const struct container *c, const struct sandbox_options *options,
+                         struct sandbox *out, struct err *err) {
+    return start_with(IMAGE_AGENT_SENTRY, c, options, out, err);
 }

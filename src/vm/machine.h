@@ -17,6 +17,8 @@ static inline uint64_t machine_guest_overhead(uint64_t asked) {
     return ALIGN_UP(36 * MIB + asked / 54, MIB);
 }
 #define MACHINE_DEFAULT_MEMORY (1024u * MIB) /* of a machine, where nobody asks */
+/* What an application kernel and its Gofer take of a machine that runs the container in one. */
+#define MACHINE_SENTRY_OVERHEAD (16u * MIB)
 /* What a machine takes on the host beyond its own memory: the hypervisor, with the code that it has
  * translated where it emulates, and the file server. */
 #define MACHINE_HOST_OVERHEAD (256u * MIB)
@@ -25,6 +27,10 @@ static inline uint64_t machine_guest_overhead(uint64_t asked) {
  * moat/control.h. */
 must_check int machine_start(const struct container *c, const struct sandbox_options *options,
                              struct sandbox *out, struct err *err);
+/* The same; containers run in an application kernel inside the machine. */
+must_check int machine_start_sentry(const struct container *c,
+                                    const struct sandbox_options *options, struct sandbox *out,
+                                    struct err *err);
 
 /* The template (vm/template.h) for machines of the size that `c` asks for, made if it is not there;
  * *out_place gets its folder. */

@@ -6,6 +6,7 @@
 #include "vm/disk.h"
 #include "vm/files.h"
 #include "vm/hypervisor.h"
+#include "vm/image.h"
 #include "vm/machine.h"
 #include "vm/operator.h"
 #include "vm/share.h"
@@ -19,6 +20,7 @@ struct machine {
     struct disk disk;
     struct operation operation;
     struct files files;
+    enum image_agent agent_kind;
     int kernel, initramfs;
     int image_lock; /* stays open in the monitor, which lives as long as the machine */
     int control[2]; /* ours, the bridge's */

@@ -15,7 +15,7 @@ static int save_machine(struct machine *m, struct err *err) {
     int status = 0;
     pid_t pid = -1;
     int e = operation_open(&m->operation, m->hypervisor, HYPERVISOR_SAVE, &m->config, m->user, err);
-    e = e != 0 ? e : image_open(&m->kernel, &m->initramfs, &m->image_lock, err);
+    e = e != 0 ? e : image_open(IMAGE_AGENT_NATIVE, &m->kernel, &m->initramfs, &m->image_lock, err);
     if (e == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->agent) != 0) {
         e = err_sys(err, -errno, "cannot make a socket pair");
     }

@@ -30,9 +30,15 @@ static const struct sandbox_kind g_sandbox_vm = {.isolation = "vm",
                                                  .record = record_build,
                                                  .root_alone = true};
 
-static int vm_run(const struct container *c, const struct isolation_run *run, int *out_wait_status,
-                  struct err *err) {
-    const struct foreground f = {.kind = &g_sandbox_vm,
+static const struct sandbox_kind g_sandbox_vm_sentry = {.isolation = "vm+sentry",
+                                                        .noun = "the virtual machine",
+                                                        .start = machine_start_sentry,
+                                                        .record = record_build,
+                                                        .root_alone = true};
+
+static int run_kind(const struct sandbox_kind *kind, const struct container *c,
+                    const struct isolation_run *run, int *out_wait_status, struct err *err) {
+    const struct foreground f = {.kind = kind,
                                  .stdio = run->stdio,
                                  .log_fd = run->log_fd,
                                  .debug = run->debug,
@@ -50,10 +56,26 @@ static int vm_run(const struct container *c, const struct isolation_run *run, in
     return e;
 }
 
+static int vm_run(const struct container *c, const struct isolation_run *run, int *out_wait_status,
+                  struct err *err) {
+    return run_kind(&g_sandbox_vm, c, run, out_wait_status, err);
+}
+
+static int vm_sentry_run(const struct container *c, const struct isolation_run *run,
+                         int *out_wait_status, struct err *err) {
+    return run_kind(&g_sandbox_vm_sentry, c, run, out_wait_status, err);
+}
+
 static int vm_create(const struct isolation_target *target, const struct isolation_setup *setup,
                      pid_t *out_pid, struct err *err) {
     int e = record_check_fields(target->c, setup->warn, setup->arg, err);
     return e != 0 ? e : sandbox_create(target, setup, &g_sandbox_vm, out_pid, err);
+}
+
+static int vm_sentry_create(const struct isolation_target *target,
+                            const struct isolation_setup *setup, pid_t *out_pid, struct err *err) {
+    int e = record_check_fields(target->c, setup->warn, setup->arg, err);
+    return e != 0 ? e : sandbox_create(target, setup, &g_sandbox_vm_sentry, out_pid, err);
 }
 
 /* startContainer hooks are the guest's. */
@@ -66,6 +88,11 @@ static int vm_start(const struct isolation_target *target, struct err *err) {
 static int vm_exec(const struct isolation_target *target, struct container_process *process,
                    const struct isolation_setup *setup, pid_t *out_pid, struct err *err) {
     return sandbox_exec(target, process, setup, &g_sandbox_vm, out_pid, err);
+}
+
+static int vm_sentry_exec(const struct isolation_target *target, struct container_process *process,
+                          const struct isolation_setup *setup, pid_t *out_pid, struct err *err) {
+    return sandbox_exec(target, process, setup, &g_sandbox_vm_sentry, out_pid, err);
 }
 
 /* The user id of the machine, whose monitor has ended; -1 when its number is another process's.
@@ -97,7 +124,8 @@ static void add_overhead(struct cgroup_i64 *limit) {
     if (!limit->set || limit->value <= 0) {
         return;
     }
-    uint64_t overhead = machine_guest_overhead((uint64_t)limit->value) + MACHINE_HOST_OVERHEAD;
+    uint64_t overhead = machine_guest_overhead((uint64_t)limit->value) + MACHINE_SENTRY_OVERHEAD +
+                        MACHINE_HOST_OVERHEAD;
     if (ckd_add(&limit->value, limit->value, (int64_t)overhead)) {
         limit->value = -1;
     }
@@ -125,6 +153,21 @@ const struct isolation_ops g_isolation_vm = {
     .start = vm_start,
     .kill = sentry_kill,
     .exec = vm_exec,
+    .processes = sentry_processes,
+    .pause = sentry_pause,
+    .host_limits = vm_host_limits,
+    .update = vm_update,
+    .stats = vm_stats,
+    .destroy = vm_destroy,
+};
+
+const struct isolation_ops g_isolation_vm_sentry = {
+    .name = "vm+sentry",
+    .run = vm_sentry_run,
+    .create = vm_sentry_create,
+    .start = vm_start,
+    .kill = sentry_kill,
+    .exec = vm_sentry_exec,
     .processes = sentry_processes,
     .pause = sentry_pause,
     .host_limits = vm_host_limits,

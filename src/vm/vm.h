@@ -6,5 +6,7 @@
 #include "oci/isolation.h"
 
 extern const struct isolation_ops g_isolation_vm;
+/* The container in an application kernel of its own inside that machine. */
+extern const struct isolation_ops g_isolation_vm_sentry;
 
 #endif
