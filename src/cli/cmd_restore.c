@@ -23,7 +23,7 @@ static const struct cli_option g_restore_options[] = {
     RESTORE_OPT(image, "image-path", 0, OPT_TEXT, "DIR", "where checkpoint wrote it"),
     RESTORE_OPT(work, "work-path", 0, OPT_TEXT, "DIR", "where logs of CRIU go"),
     RESTORE_OPT(bundle, "bundle", 'b', OPT_TEXT, "DIR", "folder with config.json"),
-    RESTORE_OPT(isolation, "isolation", 0, OPT_TEXT, "sentry|native|vm", "the wall"),
+    RESTORE_OPT(isolation, "isolation", 0, OPT_TEXT, "sentry|native|vm|vm+sentry", "the wall"),
     RESTORE_OPT(pid_file, "pid-file", 0, OPT_TEXT, "FILE", "write the pid there"),
     RESTORE_OPT(console_socket, "console-socket", 0, OPT_TEXT, "PATH",
                 "unix socket that gets the terminal's master"),

@@ -34,8 +34,13 @@ class Vm(unittest.TestCase):
     def left(self):
         return (moat.left_behind() - self.before) | (vm.processes() & self.processes)
 
+    isolation = "vm"
+
+    def kernel(self):
+        return vm.modules().name
+
     def do(self, *cmd, options=(), **kw):
-        return moat.do(*cmd, options=["--isolation", "vm", *options], timeout=vm.TIMEOUT, **kw)
+        return moat.do(*cmd, options=["--isolation", self.isolation, *options], timeout=vm.TIMEOUT, **kw)
 
     def test_what_a_program_sees(self):
         with tempfile.TemporaryDirectory() as d:
@@ -49,7 +54,7 @@ class Vm(unittest.TestCase):
                         "--volume", f"{d}/in:/etc/one:ro"], stdin=None, input="text\n" * 100000)
             self.assertEqual(r.returncode, 7, r.stderr)
             lines = r.stdout.split("\n")
-            want = [vm.modules().name, "uid=0(root) gid=0(root) groups=0(root)", "castle", "1", "b", "/usr", "from outside",
+            want = [self.kernel(), "uid=0(root) gid=0(root) groups=0(root)", "castle", "1", "b", "/usr", "from outside",
                     "from outside", "in", "link", "out", "crw-rw-rw-"]
             self.assertEqual(lines[:len(want)], want, r.stderr)
             # The link leads to the machine's own file, and no device can be made on the host.
@@ -72,7 +77,7 @@ class Vm(unittest.TestCase):
     def test_terminal(self):
         master, slave = pty.openpty()
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
-        p = subprocess.Popen([moat.MOAT, "do", "--isolation", "vm", "--rootfs", moat.rootfs(), "-t", "--", "sh"], stdin=slave,
+        p = subprocess.Popen([moat.MOAT, "do", "--isolation", self.isolation, "--rootfs", moat.rootfs(), "-t", "--", "sh"], stdin=slave,
                              stdout=slave, stderr=slave, start_new_session=True)
         os.close(slave)
         os.write(master, b"tty; stty size; sleep 1000\n")
@@ -131,6 +136,16 @@ class Vm(unittest.TestCase):
         p = self.start("echo up; sleep 1000")
         p.kill()
         p.communicate(timeout=vm.TIMEOUT)
+
+
+class VmSentry(Vm):
+    """An application kernel inside the machine, under the same command."""
+    isolation = "vm+sentry"
+    # What the machine does is isolation vm's.
+    test_signals_and_a_killed_hypervisor = test_a_killed_moat_leaves_nothing = None
+
+    def kernel(self):
+        return "6.12.0-moat"
 
 
 class Images(unittest.TestCase):
