@@ -21,7 +21,7 @@
 
 #define HELPERS      32 /* monitors of the container and its execs, Gofer, Sentry's own threads */
 #define HELPERS_CPU  4  /* threads of a virtual CPU, and its zygote */
-#define STATS_WAIT_S 2  /* a frozen Sentry does not answer */
+#define STATS_WAIT_S 10 /* an emulated machine may be busy */
 #define STATS_MAX    512
 
 void sentry_host_limits(struct cgroup_resources *r) {
@@ -57,6 +57,10 @@ int sandbox_ask_stats(const struct isolation_target *target, void *out, size_t s
     } reply = {0};
     struct moat_ctl_ref msg;
     struct err ignored = {0};
+    bool frozen = false;
+    if (cgroup_is_frozen(target->cgroup, &frozen, &ignored) == 0 && frozen) {
+        return -EBUSY; /* it would not answer */
+    }
     cleanup_fd int sock = client_connect(target->state_dir, target->c->id, &ignored);
     int e = sock < 0 ? sock : ctlmsg_ref(&msg, MOAT_CTL_STATS, sizeof(msg), 1, target->c->id, NULL);
     if (e == 0 && setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) != 0) {
