@@ -235,6 +235,10 @@ void boot_machine(void) {
     uint64_t later = has_pci() ? (uint64_t)1 << VIRTIO_ID_NET : LATER;
     load_modules(modules, devices & ~(later | 1), devices & later, ~devices);
     if (g_inside.own_kernel) {
+        (void)mkdir("/dev/pts", 0755);
+        if (mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=600") != 0) {
+            say("/dev/pts"); /* a container's terminal is one of the machine's */
+        }
         keep_program(initramfs, "moat-sentry");
         keep_program(initramfs, "moat-gofer");
     }

@@ -347,6 +347,7 @@ static void container(struct carry *k, struct carried *d) {
     process(k, &c->process);
     text(k, &c->rootfs);
     flag(k, &c->root_readonly);
+    NUMBER(k, c->memory_limit);
     NUMBER(k, overlay);
     c->overlay = overlay == OVERLAY_NONE ? OVERLAY_NONE : OVERLAY_MEMORY;
     size_t n = ITEMS(k, c->mounts, c->mount_count);
