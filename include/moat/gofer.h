@@ -54,8 +54,8 @@ struct moat_gofer_export {
 
 /*
  * Whom it serves.  VHOST: the kernel of a virtual machine, as the back end of a virtio-fs device
- * (docs/interop/vhost-user.rst of QEMU): socket_fd is a connected SOCK_STREAM to the hypervisor, there
- * is no shm_fd, and what the machine mounts is a folder in which export N is called N.
+ * (docs/interop/vhost-user.rst of QEMU): socket_fd is a connected SOCK_STREAM to the hypervisor,
+ * there is no shm_fd, and what the machine mounts is a folder in which export N is called N.
  */
 enum { MOAT_GOFER_CHANNEL = 0, MOAT_GOFER_VHOST = 1 };
 

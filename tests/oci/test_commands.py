@@ -88,6 +88,8 @@ class Commands:
         self.assertIn("not stopped", r.stderr)
         waiter = subprocess.Popen([moat.MOAT, "--root", self.state, "wait", name], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.until_it_waits(waiter.pid)
+        while self.output() == "":  # a machine takes its time
+            time.sleep(0.01)
         self.moat("kill", name, "KILL")
         said = waiter.communicate(timeout=60)[1]
         self.assertEqual(waiter.returncode, 137, said)
