@@ -87,8 +87,8 @@ static int add_ports(struct strlist *out, const struct hypervisor_config *c, int
 }
 
 static int add_devices(struct strlist *out, const struct hypervisor_config *c, int e) {
-    static const char *const devices[] = {"virtio-serial-device,max_ports=2",
-                                          "virtserialport,chardev=agent,nr=1,name=" MOAT_AGENT_PORT,
+    static const char port[] = "virtserialport,chardev=agent,nr=1,name=" MOAT_AGENT_PORT;
+    static const char *const devices[] = {"virtio-serial-device,max_ports=2", port,
                                           "virtio-balloon-device,free-page-reporting=on"};
     e = add_disk(out, c, e);
     e = add_ports(out, c, e);
