@@ -96,6 +96,7 @@ void process_unlink(struct process *p) {
     list_del_init(&p->sibling_link);
     list_del_init(&p->all_link);
     p->parent = NULL;
+    atomic_store(&p->ppid, 0);
     p->reaped = true;
     if (s->leader == p) {
         s->leader = NULL;
@@ -197,6 +198,7 @@ static void reparent_children(struct process *p, struct list *reaped) {
     list_for_each_entry_safe (child, tmp, &p->children, sibling_link) {
         struct pgrp *g = child->pgrp;
         child->parent = reaper;
+        atomic_store(&child->ppid, reaper != NULL ? reaper->pid : 0);
         list_del_init(&child->sibling_link);
         if (reaper != NULL) {
             list_push_back(&reaper->children, &child->sibling_link);

@@ -319,6 +319,7 @@ static void publish_process(struct task *t, struct task *child, const struct kcl
     task_get(child);
     p->leader = child;
     p->parent = parent;
+    atomic_store(&p->ppid, parent != NULL ? parent->pid : 0);
     if (parent != NULL) {
         list_push_back(&parent->children, &p->sibling_link);
     }

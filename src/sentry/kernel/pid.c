@@ -184,10 +184,7 @@ struct task *process_thread_get(struct process *p) {
 }
 
 int32_t process_ppid(struct process *p) {
-    spin_lock(&g_tasklist_lock);
-    int32_t pid = p->parent != NULL ? p->parent->pid : 0;
-    spin_unlock(&g_tasklist_lock);
-    return pid;
+    return atomic_load(&p->ppid);
 }
 
 int32_t process_pgid(struct process *p) {

@@ -95,7 +95,8 @@ struct process {
     uint32_t thread_count;       /* guarded likewise */
     uint32_t live;               /* atomic: threads that have not begun to end */
     struct task
-        *leader; /* referenced until reaped, also when that thread has ended; guarded likewise */
+        *leader;  /* referenced until reaped, also when that thread has ended; guarded likewise */
+    int32_t ppid; /* atomic: the parent's number; changes under g_tasklist_lock */
     struct process *
         parent; /* NULL: made from outside (ppid 0); guarded by g_tasklist_lock, as the next five */
     bool zombie; /* all threads gone, not yet reaped */
