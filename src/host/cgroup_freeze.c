@@ -12,6 +12,7 @@
 
 #include "host/cleanup.h"
 #include "host/clock.h"
+#include "host/procfs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,8 +35,8 @@ static char thread_state(int task, const char *tid) {
         return 'X';
     }
     buf[n] = '\0';
-    const char *at = strrchr(buf, ')');
-    return at != NULL && at[1] == ' ' ? at[2] : 'X';
+    const char *state = procfs_stat_field(buf, 3);
+    return state != NULL ? *state : 'X';
 }
 
 /* Whether some thread of the process has not come to rest.  A frozen thread is 'D' in v1 and 'S' in

@@ -13,6 +13,8 @@
 
 #include "host/err.h"
 
+#include <string.h>
+
 struct procfs {
     int root; /* O_PATH */
 };
@@ -26,5 +28,15 @@ must_check int procfs_open_file(const struct procfs *p, const char *path, int fl
 must_check int procfs_write(const struct procfs *p, const char *path, const char *text);
 /* Reads at most size - 1 bytes and ends them with a NUL: length or -errno. */
 int procfs_read(const struct procfs *p, const char *path, char *buf, size_t size);
+
+/* Where field `number`, from 3 on, begins in the text of a stat file, proc(5), or NULL.  Fields are
+ * counted behind the name, which may hold anything. */
+static inline const char *procfs_stat_field(const char *stat, int number) {
+    const char *at = strrchr(stat, ')');
+    for (int field = 2; at != NULL && field < number; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at != NULL ? at + 1 : NULL;
+}
 
 #endif

@@ -15,19 +15,15 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-/* proc(5), /proc/PID/stat, field 22; the name in field 2 may hold anything. */
 int native_start_time(const struct procfs *proc, pid_t pid, uint64_t *out) {
     char path[32], text[1024];
     (void)snprintf(path, sizeof(path), "%d/stat", (int)pid); /* fits */
     int n = procfs_read(proc, path, text, sizeof(text));
-    const char *at = n > 0 ? strrchr(text, ')') : NULL;
-    for (int field = 2; at != NULL && field < 22; field++) {
-        at = strchr(at + 1, ' ');
-    }
-    if (at == NULL) {
+    const char *start = n > 0 ? procfs_stat_field(text, 22) : NULL;
+    if (start == NULL) {
         return -ESRCH;
     }
-    *out = strtoull(at + 1, NULL, 10);
+    *out = strtoull(start, NULL, 10);
     return 0;
 }
 

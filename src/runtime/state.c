@@ -3,6 +3,7 @@
 #include "runtime/state.h"
 
 #include "host/cleanup.h"
+#include "host/procfs.h"
 #include "oci/json.h"
 
 #include <errno.h>
@@ -163,16 +164,11 @@ uint64_t state_process_start(pid_t pid) {
         return 0;
     }
     text[n] = '\0';
-    char *p = strrchr(text, ')'); /* the name before it may hold anything */
-    char state = '?';
-    unsigned long long start = 0;
-    if (p == NULL ||
-        sscanf(p + 1,
-               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &state, &start) != 2) {
+    const char *state = procfs_stat_field(text, 3), *start = procfs_stat_field(text, 22);
+    if (state == NULL || start == NULL) {
         return 0;
     }
-    return state == 'Z' || state == 'X' ? 0 : start;
+    return *state == 'Z' || *state == 'X' ? 0 : strtoull(start, NULL, 10);
 }
 
 int state_zombie_exit(const struct container_state *s, int *out_wait_status) {
@@ -185,18 +181,13 @@ int state_zombie_exit(const struct container_state *s, int *out_wait_status) {
         return -ENOENT;
     }
     text[n] = '\0';
-    char *rest = strrchr(text, ')'), *word; /* the name before it may hold anything */
-    bool zombie = false, same = false;
-    rest = rest == NULL ? NULL : rest + 2;
-    for (int field = STATE; rest != NULL && (word = strsep(&rest, " \n")) != NULL; field++) {
-        zombie = field == STATE ? word[0] == 'Z' : zombie;
-        same = field == START ? strtoull(word, NULL, 10) == s->pid_start : same;
-        if (field == EXIT_CODE && zombie && same) {
-            *out_wait_status = atoi(word);
-            return 0;
-        }
+    const char *state = procfs_stat_field(text, STATE), *start = procfs_stat_field(text, START),
+               *code = procfs_stat_field(text, EXIT_CODE);
+    if (code == NULL || *state != 'Z' || strtoull(start, NULL, 10) != s->pid_start) {
+        return -ENOENT;
     }
-    return -ENOENT;
+    *out_wait_status = atoi(code);
+    return 0;
 }
 
 void state_keep_exit(int dir, int wait_status) {

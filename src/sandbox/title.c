@@ -6,6 +6,7 @@
 #include "sandbox/title.h"
 
 #include "host/cleanup.h"
+#include "host/procfs.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,12 +24,9 @@ static bool find_area(char **out_start, size_t *out_args, size_t *out_all) {
         return false;
     }
     text[n] = '\0';
-    char *p = strrchr(text, ')'); /* field 2; the name before it may hold anything */
-    for (int field = 2; p != NULL && field < 48; field++) {
-        p = strchr(p + 1, ' ');
-    }
+    const char *p = procfs_stat_field(text, 48);
     if (p == NULL ||
-        sscanf(p, " %lu %lu %lu %lu", &arg_start, &arg_end, &env_start, &env_end) != 4 ||
+        sscanf(p, "%lu %lu %lu %lu", &arg_start, &arg_end, &env_start, &env_end) != 4 ||
         arg_start == 0 || arg_end <= arg_start || env_start != arg_end || env_end < env_start) {
         return false;
     }

@@ -6,6 +6,7 @@
 #include "vm/vm.h"
 
 #include "host/cleanup.h"
+#include "host/procfs.h"
 #include "oci/customary.h"
 #include "sandbox/foreground.h"
 #include "sandbox/sentry.h"
@@ -19,6 +20,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Threads of the hypervisor and of the file server, monitors of the container and its execs. */
@@ -66,16 +68,20 @@ static int vm_sentry_run(const struct container *c, const struct isolation_run *
     return run_kind(&g_sandbox_vm_sentry, c, run, out_wait_status, err);
 }
 
+static int create_kind(const struct sandbox_kind *kind, const struct isolation_target *target,
+                       const struct isolation_setup *setup, pid_t *out_pid, struct err *err) {
+    int e = record_check_fields(target->c, setup->warn, setup->arg, err);
+    return e != 0 ? e : sandbox_create(target, setup, kind, out_pid, err);
+}
+
 static int vm_create(const struct isolation_target *target, const struct isolation_setup *setup,
                      pid_t *out_pid, struct err *err) {
-    int e = record_check_fields(target->c, setup->warn, setup->arg, err);
-    return e != 0 ? e : sandbox_create(target, setup, &g_sandbox_vm, out_pid, err);
+    return create_kind(&g_sandbox_vm, target, setup, out_pid, err);
 }
 
 static int vm_sentry_create(const struct isolation_target *target,
                             const struct isolation_setup *setup, pid_t *out_pid, struct err *err) {
-    int e = record_check_fields(target->c, setup->warn, setup->arg, err);
-    return e != 0 ? e : sandbox_create(target, setup, &g_sandbox_vm_sentry, out_pid, err);
+    return create_kind(&g_sandbox_vm_sentry, target, setup, out_pid, err);
 }
 
 /* startContainer hooks are the guest's. */
@@ -104,12 +110,9 @@ static uid_t owner_of(const struct isolation_target *target) {
     cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
     text[n > 0 ? n : 0] = '\0';
-    const char *p = strrchr(text, ')'); /* the name before it may hold anything */
-    if (p != NULL) {                    /* field 22 of proc(5) */
-        (void)sscanf(p + 1,
-                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-                     "%*d %llu",
-                     &start); /* else it is gone */
+    const char *field = procfs_stat_field(text, 22);
+    if (field != NULL) { /* else it is gone */
+        start = strtoull(field, NULL, 10);
     }
     return target->pid > 0 && start == target->pid_start ? jail_user(target->pid) : (uid_t)-1;
 }
@@ -146,32 +149,15 @@ static int vm_update(const struct isolation_target *target,
     return e != 0 ? e : sentry_update(target, resources, err);
 }
 
-const struct isolation_ops g_isolation_vm = {
-    .name = "vm",
-    .run = vm_run,
-    .create = vm_create,
-    .start = vm_start,
-    .kill = sentry_kill,
-    .exec = vm_exec,
-    .processes = sentry_processes,
-    .pause = sentry_pause,
-    .host_limits = vm_host_limits,
-    .update = vm_update,
-    .stats = vm_stats,
-    .destroy = vm_destroy,
-};
+#define VM_SHARED                                                                                  \
+    .start = vm_start, .kill = sentry_kill, .processes = sentry_processes, .pause = sentry_pause,  \
+    .host_limits = vm_host_limits, .update = vm_update, .stats = vm_stats, .destroy = vm_destroy
 
-const struct isolation_ops g_isolation_vm_sentry = {
-    .name = "vm+sentry",
-    .run = vm_sentry_run,
-    .create = vm_sentry_create,
-    .start = vm_start,
-    .kill = sentry_kill,
-    .exec = vm_sentry_exec,
-    .processes = sentry_processes,
-    .pause = sentry_pause,
-    .host_limits = vm_host_limits,
-    .update = vm_update,
-    .stats = vm_stats,
-    .destroy = vm_destroy,
-};
+const struct isolation_ops g_isolation_vm = {
+    .name = "vm", .run = vm_run, .create = vm_create, .exec = vm_exec, VM_SHARED};
+
+const struct isolation_ops g_isolation_vm_sentry = {.name = "vm+sentry",
+                                                    .run = vm_sentry_run,
+                                                    .create = vm_sentry_create,
+                                                    .exec = vm_sentry_exec,
+                                                    VM_SHARED};
