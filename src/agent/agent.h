@@ -42,7 +42,6 @@ struct agent {
     uint32_t export_count;
     uint32_t disk; /* MOAT_AGENT_DISK_* */
     bool welcomed;
-    uint64_t boot_ns;
 };
 
 /* boot.c: the mounts and modules of the machine; the connection to the host or -errno. */
@@ -63,6 +62,8 @@ noreturn_fn void boot_off(const char *why);
 
 /* requests.c: one frame of the host. */
 int agent_frame(void *arg, const struct moat_agent_frame *frame, const void *payload);
+/* Says HELLO: ready since now, after work that began at `begun_ns` of CLOCK_BOOTTIME. */
+must_check int agent_hello(struct agent *a, uint64_t begun_ns);
 void agent_reply(struct agent *a, uint32_t id, int error, const char *message, int pid,
                  const void *data, size_t size);
 

@@ -6,10 +6,9 @@
  */
 #include "agent/inside.h"
 
+#include "host/cleanup.h"
 #include "sandbox/sentry.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 static int sentry_inside_signal(const struct isolation_target *target, int signo, bool all) {
@@ -23,45 +22,29 @@ static int sentry_inside_update(const struct isolation_target *target,
     return sentry_update(target, r, &ignored);
 }
 
-static int ask(const struct isolation_target *target, uint16_t type, void *reply, size_t max,
-               size_t *out_size) {
-    struct moat_ctl_reply fixed;
-    struct moat_ctl_ref msg;
+static int sentry_inside_processes(const struct isolation_target *target,
+                                   struct moat_ctl_ps_entry *out, size_t max) {
+    cleanup_free struct moat_ctl_ps_entry *entries = NULL;
+    size_t count = 0;
     struct err ignored = {0};
-    int e = sentry_request(target, &msg, sizeof(msg), type, reply, max, &ignored);
+    int e = sentry_ps(target, &entries, &count, &ignored);
     if (e != 0) {
         return e;
     }
-    memcpy(&fixed, reply, sizeof(fixed));
-    *out_size = fixed.data_size;
-    return fixed.data_size <= max - sizeof(fixed) ? 0 : -EPROTO;
-}
-
-static int sentry_inside_processes(const struct isolation_target *target,
-                                   struct moat_ctl_ps_entry *out, size_t max) {
-    static char reply[MOAT_CTL_MSG_MAX];
-    size_t size = 0;
-    int e = ask(target, MOAT_CTL_PS, reply, sizeof(reply), &size);
-    size_t count = MIN(size / sizeof(*out), max);
-    if (e == 0) {
-        memcpy(out, reply + sizeof(struct moat_ctl_reply), count * sizeof(*out));
-    }
-    return e == 0 ? (int)count : e;
+    count = MIN(count, max);
+    memcpy(out, entries, count * sizeof(*out));
+    return (int)count;
 }
 
 /* Memory and processor time stay the control group's: the application kernel's are in them. */
 static int sentry_inside_stats(const struct isolation_target *target,
                                struct moat_ctl_stats *inout) {
-    struct {
-        struct moat_ctl_reply fixed;
-        struct moat_ctl_stats data;
-    } reply;
-    size_t size = 0;
-    int e = ask(target, MOAT_CTL_STATS, &reply, sizeof(reply), &size);
-    if (e == 0 && size == sizeof(reply.data)) {
-        inout->process_count = reply.data.process_count;
-        inout->thread_count = reply.data.thread_count;
-        inout->pids_limit = reply.data.pids_limit;
+    struct moat_ctl_stats inside;
+    int e = sandbox_ask_stats(target, &inside, sizeof(inside));
+    if (e == 0) {
+        inout->process_count = inside.process_count;
+        inout->thread_count = inside.thread_count;
+        inout->pids_limit = inside.pids_limit;
     }
     return e;
 }

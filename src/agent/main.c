@@ -76,7 +76,7 @@ static void turn(struct agent *a) {
 
 int main(void) {
     struct agent *a = &g_agent;
-    a->boot_ns = clock_now_ns(CLOCK_BOOTTIME);
+    uint64_t boot_ns = clock_now_ns(CLOCK_BOOTTIME);
     boot_machine();
     prepare_signals(a);
     int fd = boot_connect();
@@ -85,10 +85,7 @@ int main(void) {
     }
     a->mux.on_frame = agent_frame;
     a->mux.arg = a;
-    const struct moat_agent_hello hello = {.version = MOAT_AGENT_VERSION,
-                                           .boot_ns = a->boot_ns,
-                                           .ready_ns = clock_now_ns(CLOCK_BOOTTIME)};
-    if (mux_send(&a->mux, MOAT_AGENT_HELLO, 0, &hello, sizeof(hello)) != 0) {
+    if (agent_hello(a, boot_ns) != 0) {
         boot_off("no memory");
     }
     for (;;) {

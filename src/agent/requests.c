@@ -5,6 +5,7 @@
 #include "agent/inside.h"
 #include "host/cleanup.h"
 #include "host/clock.h"
+#include "host/procfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,16 +51,27 @@ static struct box *live_box(struct agent *a, const struct moat_ctl_ref *ref) {
     return p != NULL && p->pid > 0 ? p->box : NULL;
 }
 
-static uint64_t group_number(const struct box *b, const char *file, const char *key) {
+struct group_text {
     char text[4096];
-    struct err ignored = {0};
-    cleanup_fd int dir = cgroup_open(&b->cgroup, &ignored);
+};
+
+static void group_read(int dir, const char *file, struct group_text *out) {
     cleanup_fd int fd = dir >= 0 ? openat(dir, file, O_RDONLY | O_CLOEXEC) : -1;
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-    text[n > 0 ? n : 0] = '\0';
-    const char *at = key != NULL ? strstr(text, key) : text;
-    at += at != NULL && key != NULL ? strlen(key) : 0;
+    ssize_t n = fd >= 0 ? read(fd, out->text, sizeof(out->text) - 1) : -1;
+    out->text[n > 0 ? n : 0] = '\0';
+}
+
+/* The number behind `key`, which may be "": 0 without one, UINT64_MAX for "max". */
+static uint64_t number_of(const struct group_text *t, const char *key) {
+    const char *at = strstr(t->text, key);
+    at += at != NULL ? strlen(key) : 0;
     return at == NULL ? 0 : strncmp(at, "max", 3) == 0 ? UINT64_MAX : strtoull(at, NULL, 10);
+}
+
+static uint64_t group_number(int dir, const char *file) {
+    struct group_text t;
+    group_read(dir, file, &t);
+    return number_of(&t, "");
 }
 
 /* ---- requests about a process ---- */
@@ -153,13 +165,9 @@ static int inner_number(const char *status, const char *key) {
     return end != NULL ? atoi(end) : 0;
 }
 
-/* proc(5), /proc/PID/stat: a field behind the name, which may hold anything. */
-static unsigned long long stat_field(const char *stat, int number) {
-    const char *at = strrchr(stat, ')');
-    for (int field = 2; at != NULL && field < number; field++) {
-        at = strchr(at + 1, ' ');
-    }
-    return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
+static unsigned long long stat_number(const char *stat, int number) {
+    const char *at = procfs_stat_field(stat, number);
+    return at != NULL ? strtoull(at, NULL, 10) : 0;
 }
 
 static bool ps_entry(pid_t pid, struct moat_ctl_ps_entry *e) {
@@ -175,11 +183,11 @@ static bool ps_entry(pid_t pid, struct moat_ctl_ps_entry *e) {
     if (uid != NULL) {
         e->uid = (uint32_t)strtoul(uid + 5, NULL, 10);
     }
-    int ppid = (int)stat_field(stat, 4);
+    int ppid = (int)stat_number(stat, 4);
     if (e->pid != 1 && ppid > 1 && read_text(ppid, "status", parent, sizeof(parent))) {
         e->ppid = inner_number(parent, "\nNSpid:");
     }
-    e->cpu_ns = (stat_field(stat, 14) + stat_field(stat, 15)) *
+    e->cpu_ns = (stat_number(stat, 14) + stat_number(stat, 15)) *
                 (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
     (void)read_text(pid, "comm", e->comm, sizeof(e->comm)); /* else empty */
     e->comm[strcspn(e->comm, "\n")] = '\0';
@@ -221,28 +229,33 @@ static int do_stats(struct agent *a, const struct moat_ctl_ref *ref) {
     if (e != 0) {
         return e;
     }
-    uint64_t limit = group_number(b, "pids.max", NULL);
+    struct group_text cpu, events, memory;
+    cleanup_fd int dir = cgroup_open(&b->cgroup, &ignored);
+    group_read(dir, "cpu.stat", &cpu);
+    group_read(dir, "memory.events", &events);
+    group_read(dir, "memory.stat", &memory);
+    uint64_t limit = group_number(dir, "pids.max");
     struct moat_agent_stats s = {
-        .base = {.memory_used = group_number(b, "memory.current", NULL),
-                 .cpu_ns = group_number(b, "cpu.stat", "usage_usec ") * NSEC_PER_USEC,
+        .base = {.memory_used = group_number(dir, "memory.current"),
+                 .cpu_ns = number_of(&cpu, "usage_usec ") * NSEC_PER_USEC,
                  .process_count = (uint32_t)count,
-                 .thread_count = (uint32_t)group_number(b, "pids.current", NULL),
+                 .thread_count = (uint32_t)group_number(dir, "pids.current"),
                  .pids_limit = limit == UINT64_MAX ? 0 : limit},
-        .cpu_user_ns = group_number(b, "cpu.stat", "user_usec ") * NSEC_PER_USEC,
-        .cpu_system_ns = group_number(b, "cpu.stat", "system_usec ") * NSEC_PER_USEC,
-        .cpu_periods = group_number(b, "cpu.stat", "nr_periods "),
-        .cpu_throttled = group_number(b, "cpu.stat", "nr_throttled "),
-        .cpu_throttled_ns = group_number(b, "cpu.stat", "throttled_usec ") * NSEC_PER_USEC,
-        .memory_limit = group_number(b, "memory.max", NULL),
-        .memory_peak = group_number(b, "memory.peak", NULL),
-        .memory_limit_hits = group_number(b, "memory.events", "\nmax "),
-        .oom_kills = group_number(b, "memory.events", "\noom_kill "),
-        .anon = group_number(b, "memory.stat", "anon "),
-        .file = group_number(b, "memory.stat", "\nfile "),
-        .kernel = group_number(b, "memory.stat", "\nkernel "),
-        .swap = group_number(b, "memory.swap.current", NULL),
-        .page_faults = group_number(b, "memory.stat", "\npgfault "),
-        .major_faults = group_number(b, "memory.stat", "\npgmajfault ")};
+        .cpu_user_ns = number_of(&cpu, "user_usec ") * NSEC_PER_USEC,
+        .cpu_system_ns = number_of(&cpu, "system_usec ") * NSEC_PER_USEC,
+        .cpu_periods = number_of(&cpu, "nr_periods "),
+        .cpu_throttled = number_of(&cpu, "nr_throttled "),
+        .cpu_throttled_ns = number_of(&cpu, "throttled_usec ") * NSEC_PER_USEC,
+        .memory_limit = group_number(dir, "memory.max"),
+        .memory_peak = group_number(dir, "memory.peak"),
+        .memory_limit_hits = number_of(&events, "\nmax "),
+        .oom_kills = number_of(&events, "\noom_kill "),
+        .anon = number_of(&memory, "anon "),
+        .file = number_of(&memory, "\nfile "),
+        .kernel = number_of(&memory, "\nkernel "),
+        .swap = group_number(dir, "memory.swap.current"),
+        .page_faults = number_of(&memory, "\npgfault "),
+        .major_faults = number_of(&memory, "\npgmajfault ")};
     const struct isolation_target target = box_target(b);
     if (g_inside.stats != NULL && g_inside.stats(&target, &s.base) != 0) {
         s.base.process_count = s.base.thread_count = 0; /* it ends just now */
@@ -347,6 +360,13 @@ static int do_request(struct agent *a, const struct moat_ctl_header *h, const vo
     }
 }
 
+int agent_hello(struct agent *a, uint64_t begun_ns) {
+    const struct moat_agent_hello hello = {.version = MOAT_AGENT_VERSION,
+                                           .boot_ns = begun_ns,
+                                           .ready_ns = clock_now_ns(CLOCK_BOOTTIME)};
+    return mux_send(&a->mux, MOAT_AGENT_HELLO, 0, &hello, sizeof(hello));
+}
+
 static int take_welcome(struct agent *a, const struct moat_agent_frame *f, const void *payload) {
     struct moat_agent_welcome w;
     if (f->size != sizeof(w)) {
@@ -364,16 +384,11 @@ static int take_welcome(struct agent *a, const struct moat_agent_frame *f, const
         a->export_count = w.export_count;
         a->disk = w.disk;
     }
-    if ((w.flags & MOAT_AGENT_RESTORED) != 0 && !a->welcomed) {
-        struct moat_agent_hello hello = {.version = MOAT_AGENT_VERSION,
-                                         .boot_ns = clock_now_ns(CLOCK_BOOTTIME)};
-        plug_welcome(&w, true);
-        hello.ready_ns = clock_now_ns(CLOCK_BOOTTIME);
-        if (mux_send(&a->mux, MOAT_AGENT_HELLO, 0, &hello, sizeof(hello)) != 0) {
-            return -ENOMEM;
-        }
-    } else {
-        plug_welcome(&w, !a->welcomed);
+    bool first = !a->welcomed, anew = first && (w.flags & MOAT_AGENT_RESTORED) != 0;
+    uint64_t begun_ns = clock_now_ns(CLOCK_BOOTTIME);
+    plug_welcome(&w, first);
+    if (anew && agent_hello(a, begun_ns) != 0) {
+        return -ENOMEM;
     }
     a->welcomed = true;
     return 0;

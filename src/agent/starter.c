@@ -2,10 +2,10 @@
 /* Making a process of a container: see starter.h. */
 #include "agent/starter.h"
 
+#include "agent/inside.h"
 #include "host/cleanup.h"
 #include "host/msg.h"
 #include "host/terminal.h"
-#include "agent/inside.h"
 
 #include <errno.h>
 #include <fcntl.h>

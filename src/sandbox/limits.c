@@ -57,11 +57,7 @@ int sandbox_ask_stats(const struct isolation_target *target, void *out, size_t s
     } reply = {0};
     struct moat_ctl_ref msg;
     struct err ignored = {0};
-    bool frozen = false;
-    if (cgroup_is_frozen(target->cgroup, &frozen, &ignored) == 0 && frozen) {
-        return -EBUSY; /* it would not answer */
-    }
-    cleanup_fd int sock = client_connect(target->state_dir, target->c->id, &ignored);
+    cleanup_fd int sock = sentry_connect(target, &ignored);
     int e = sock < 0 ? sock : ctlmsg_ref(&msg, MOAT_CTL_STATS, sizeof(msg), 1, target->c->id, NULL);
     if (e == 0 && setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) != 0) {
         e = -errno;

@@ -14,6 +14,17 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+int sentry_connect(const struct isolation_target *target, struct err *err) {
+    const char *id = target->c->id;
+    bool frozen = false;
+    int e = cgroup_is_frozen(target->cgroup, &frozen, err);
+    if (e == 0 && frozen) {
+        e = err_set(err, -EBUSY, "container %s is paused, and its kernel with it: moat resume %s",
+                    id, id);
+    }
+    return e != 0 ? e : client_connect(target->state_dir, id, err);
+}
+
 int sentry_request(const struct isolation_target *target, struct moat_ctl_ref *record, size_t len,
                    uint16_t type, void *reply, size_t reply_max, struct err *err) {
     const char *id = target->c->id;
@@ -21,16 +32,7 @@ int sentry_request(const struct isolation_target *target, struct moat_ctl_ref *r
     if (e != 0) {
         return err_sys(err, e, "container id '%s'", id);
     }
-    bool frozen = false;
-    e = cgroup_is_frozen(target->cgroup, &frozen, err);
-    if (e == 0 && frozen) {
-        e = err_set(err, -EBUSY, "container %s is paused, and its kernel with it: moat resume %s",
-                    id, id);
-    }
-    if (e != 0) {
-        return e;
-    }
-    cleanup_fd int sock = client_connect(target->state_dir, id, err);
+    cleanup_fd int sock = sentry_connect(target, err);
     return sock < 0 ? sock
                     : client_request(sock, record, len, NULL, 0, reply, reply_max, NULL, err);
 }
@@ -82,28 +84,38 @@ static struct json_object *process_json(const struct moat_ctl_ps_entry *from) {
     return o;
 }
 
-int sentry_processes(const struct isolation_target *target, struct json_object **out,
-                     struct err *err) {
+int sentry_ps(const struct isolation_target *target, struct moat_ctl_ps_entry **out,
+              size_t *out_count, struct err *err) {
     struct moat_ctl_ref msg;
-    struct moat_ctl_reply fixed = {.data_size = 0};
+    struct moat_ctl_reply fixed;
     cleanup_free char *reply = malloc(MOAT_CTL_MSG_MAX);
-    struct json_object *all = json_object_new_array();
-    if (reply == NULL || all == NULL) {
-        json_object_put(all);
+    cleanup_free void *entries = malloc(MOAT_CTL_MSG_MAX);
+    if (reply == NULL || entries == NULL) {
         return err_sys(err, -ENOMEM, "cannot list the processes");
     }
     int e = sentry_request(target, &msg, sizeof(msg), MOAT_CTL_PS, reply, MOAT_CTL_MSG_MAX, err);
-    if (e == 0) {
-        memcpy(&fixed, reply, sizeof(fixed));
-        if (fixed.data_size > fixed.h.size - sizeof(fixed)) {
-            e = err_set(err, -EPROTO, "the container's monitor sent a broken list");
-        }
+    if (e != 0) {
+        return e;
     }
-    for (size_t i = 0; e == 0 && (i + 1) * sizeof(struct moat_ctl_ps_entry) <= fixed.data_size;
-         i++) {
-        struct moat_ctl_ps_entry p;
-        memcpy(&p, reply + sizeof(fixed) + i * sizeof(p), sizeof(p));
-        e = json_object_array_add(all, process_json(&p)) == 0
+    memcpy(&fixed, reply, sizeof(fixed));
+    if (fixed.data_size > fixed.h.size - sizeof(fixed)) {
+        return err_set(err, -EPROTO, "the container's monitor sent a broken list");
+    }
+    memcpy(entries, reply + sizeof(fixed), fixed.data_size);
+    *out = steal_ptr(&entries);
+    *out_count = fixed.data_size / sizeof(**out);
+    return 0;
+}
+
+int sentry_processes(const struct isolation_target *target, struct json_object **out,
+                     struct err *err) {
+    cleanup_free struct moat_ctl_ps_entry *entries = NULL;
+    size_t count = 0;
+    struct json_object *all = json_object_new_array();
+    int e = all != NULL ? sentry_ps(target, &entries, &count, err)
+                        : err_sys(err, -ENOMEM, "cannot list the processes");
+    for (size_t i = 0; e == 0 && i < count; i++) {
+        e = json_object_array_add(all, process_json(&entries[i])) == 0
                 ? 0
                 : err_sys(err, -ENOMEM, "cannot list the processes");
     }

@@ -30,6 +30,9 @@ must_check int sentry_exec(const struct isolation_target *target, struct contain
 must_check int sentry_start(const struct isolation_target *target, struct err *err);
 must_check int sentry_kill(const struct isolation_target *target, int signo, bool all,
                            struct err *err);
+/* The processes of the container; *out is the caller's to free. */
+must_check int sentry_ps(const struct isolation_target *target, struct moat_ctl_ps_entry **out,
+                         size_t *out_count, struct err *err);
 must_check int sentry_processes(const struct isolation_target *target, struct json_object **out,
                                 struct err *err);
 /* Limits and statistics (limits.c). */
@@ -41,6 +44,8 @@ must_check int sentry_stats(const struct isolation_target *target, struct json_o
 /* The data of the reply to STATS, of exactly that size: 0, or -errno when what holds the container
  * is frozen, or on its way out. */
 must_check int sandbox_ask_stats(const struct isolation_target *target, void *out, size_t size);
+/* Connects to the container's monitor; -EBUSY when the sandbox is frozen, and would not answer. */
+must_check int sentry_connect(const struct isolation_target *target, struct err *err);
 /* Sends a fixed record whose reference names the container; -ESRCH when its monitor is gone. */
 must_check int sentry_request(const struct isolation_target *target, struct moat_ctl_ref *record,
                               size_t len, uint16_t type, void *reply, size_t reply_max,
