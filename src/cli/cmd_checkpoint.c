@@ -12,31 +12,35 @@
 #include <unistd.h>
 
 struct checkpoint_options {
-    const char *image, *work, *parent, *cgroups_mode, *page_server, *status_fd;
-    struct strlist empty_ns;
-    bool leave_running, tcp, unix_sockets, shell_job, file_locks, pre_dump, lazy_pages, auto_dedup;
+    struct image_options image;
+    const char *parent, *page_server, *status_fd;
+    bool leave_running, pre_dump;
 };
 
 #define CHECKPOINT_OPT(field, name, kind, arg, help)                                               \
     { name, 0, kind, offsetof(struct checkpoint_options, field), arg, help }
 
 static const struct cli_option g_checkpoint_options[] = {
-    CHECKPOINT_OPT(image, "image-path", OPT_TEXT, "DIR", "where to write it (default: checkpoint)"),
-    CHECKPOINT_OPT(work, "work-path", OPT_TEXT, "DIR", "where logs of CRIU go"),
+    CHECKPOINT_OPT(image.image, "image-path", OPT_TEXT, "DIR",
+                   "where to write it (default: checkpoint)"),
+    CHECKPOINT_OPT(image.work, "work-path", OPT_TEXT, "DIR", "where logs of CRIU go"),
     CHECKPOINT_OPT(parent, "parent-path", OPT_TEXT, "DIR", "an earlier pre-dump"),
     CHECKPOINT_OPT(leave_running, "leave-running", OPT_FLAG, NULL, "let the container go on"),
-    CHECKPOINT_OPT(tcp, "tcp-established", OPT_FLAG, NULL, "with open TCP connections"),
-    CHECKPOINT_OPT(unix_sockets, "ext-unix-sk", OPT_FLAG, NULL, "with unix sockets to the outside"),
-    CHECKPOINT_OPT(shell_job, "shell-job", OPT_FLAG, NULL, "with a terminal of the outside"),
-    CHECKPOINT_OPT(file_locks, "file-locks", OPT_FLAG, NULL, "with file locks"),
+    CHECKPOINT_OPT(image.tcp, "tcp-established", OPT_FLAG, NULL, "with open TCP connections"),
+    CHECKPOINT_OPT(image.unix_sockets, "ext-unix-sk", OPT_FLAG, NULL,
+                   "with unix sockets to the outside"),
+    CHECKPOINT_OPT(image.shell_job, "shell-job", OPT_FLAG, NULL, "with a terminal of the outside"),
+    CHECKPOINT_OPT(image.file_locks, "file-locks", OPT_FLAG, NULL, "with file locks"),
     CHECKPOINT_OPT(pre_dump, "pre-dump", OPT_FLAG, NULL, "memory only, and let it go on"),
-    CHECKPOINT_OPT(lazy_pages, "lazy-pages", OPT_FLAG, NULL, "memory is fetched by the restore"),
+    CHECKPOINT_OPT(image.lazy_pages, "lazy-pages", OPT_FLAG, NULL,
+                   "memory is fetched by the restore"),
     CHECKPOINT_OPT(status_fd, "status-fd", OPT_TEXT, "FD", "tells when lazy pages are ready"),
     CHECKPOINT_OPT(page_server, "page-server", OPT_TEXT, "HOST:PORT", "where memory goes"),
-    CHECKPOINT_OPT(cgroups_mode, "manage-cgroups-mode", OPT_TEXT, "soft|full|strict|ignore",
+    CHECKPOINT_OPT(image.cgroups_mode, "manage-cgroups-mode", OPT_TEXT, "soft|full|strict|ignore",
                    "how control groups are kept"),
-    CHECKPOINT_OPT(empty_ns, "empty-ns", OPT_LIST, "NAMESPACE", "a namespace that is not kept"),
-    CHECKPOINT_OPT(auto_dedup, "auto-dedup", OPT_FLAG, NULL, "drop memory that a parent has"),
+    CHECKPOINT_OPT(image.empty_ns, "empty-ns", OPT_LIST, "NAMESPACE",
+                   "a namespace that is not kept"),
+    CHECKPOINT_OPT(image.auto_dedup, "auto-dedup", OPT_FLAG, NULL, "drop memory that a parent has"),
     {0},
 };
 
@@ -80,10 +84,7 @@ static int check_parent(const char *parent, int image, struct err *err) {
 
 static int read_options(const struct cli_globals *globals, const struct checkpoint_options *o,
                         struct isolation_image *out, struct err *err) {
-    const struct image_folders folders = {.image = o->image, .work = o->work, .make = true};
-    int e = image_folders_open(&folders, out, err);
-    e = e != 0 ? e : image_cgroups_read(o->cgroups_mode, out, err);
-    e = e != 0 ? e : image_empty_read(&o->empty_ns, out, err);
+    int e = image_read(globals, &o->image, true, out, err);
     if (e == 0 && o->page_server != NULL) {
         e = read_page_server((char *)(uintptr_t)o->page_server, out, err); /* of argv */
     }
@@ -95,17 +96,9 @@ static int read_options(const struct cli_globals *globals, const struct checkpoi
         e = check_parent(o->parent, image, err);
         (void)close(image); /* only looked at */
     }
-    out->criu = globals->criu;
     out->parent = o->parent;
     out->leave_running = o->leave_running;
     out->pre_dump = o->pre_dump;
-    out->tcp_established = o->tcp;
-    out->ext_unix_sk = o->unix_sockets;
-    out->shell_job = o->shell_job;
-    out->file_locks = o->file_locks;
-    out->lazy_pages = o->lazy_pages;
-    out->auto_dedup = o->auto_dedup;
-    out->debug = globals->debug;
     return e;
 }
 

@@ -9,34 +9,36 @@
 #include <errno.h>
 
 struct restore_options {
-    const char *image, *work, *bundle, *isolation, *pid_file, *console_socket, *cgroups_mode,
-        *lsm_profile, *lsm_context;
-    struct strlist empty_ns;
-    bool detach, tcp, unix_sockets, shell_job, file_locks, lazy_pages, auto_dedup, no_pivot,
-        no_subreaper;
+    struct image_options image;
+    const char *bundle, *isolation, *pid_file, *console_socket, *lsm_profile, *lsm_context;
+    bool detach, no_pivot, no_subreaper;
 };
 
 #define RESTORE_OPT(field, name, letter, kind, arg, help)                                          \
     { name, letter, kind, offsetof(struct restore_options, field), arg, help }
 
 static const struct cli_option g_restore_options[] = {
-    RESTORE_OPT(image, "image-path", 0, OPT_TEXT, "DIR", "where checkpoint wrote it"),
-    RESTORE_OPT(work, "work-path", 0, OPT_TEXT, "DIR", "where logs of CRIU go"),
+    RESTORE_OPT(image.image, "image-path", 0, OPT_TEXT, "DIR", "where checkpoint wrote it"),
+    RESTORE_OPT(image.work, "work-path", 0, OPT_TEXT, "DIR", "where logs of CRIU go"),
     RESTORE_OPT(bundle, "bundle", 'b', OPT_TEXT, "DIR", "folder with config.json"),
     RESTORE_OPT(isolation, "isolation", 0, OPT_TEXT, "sentry|native|vm|vm+sentry", "the wall"),
     RESTORE_OPT(pid_file, "pid-file", 0, OPT_TEXT, "FILE", "write the pid there"),
     RESTORE_OPT(console_socket, "console-socket", 0, OPT_TEXT, "PATH",
                 "unix socket that gets the terminal's master"),
     RESTORE_OPT(detach, "detach", 'd', OPT_FLAG, NULL, "leave it running in the background"),
-    RESTORE_OPT(tcp, "tcp-established", 0, OPT_FLAG, NULL, "with open TCP connections"),
-    RESTORE_OPT(unix_sockets, "ext-unix-sk", 0, OPT_FLAG, NULL, "with unix sockets to the outside"),
-    RESTORE_OPT(shell_job, "shell-job", 0, OPT_FLAG, NULL, "with a terminal of the outside"),
-    RESTORE_OPT(file_locks, "file-locks", 0, OPT_FLAG, NULL, "with file locks"),
-    RESTORE_OPT(lazy_pages, "lazy-pages", 0, OPT_FLAG, NULL, "fetch memory when it is touched"),
-    RESTORE_OPT(cgroups_mode, "manage-cgroups-mode", 0, OPT_TEXT, "soft|full|strict|ignore",
+    RESTORE_OPT(image.tcp, "tcp-established", 0, OPT_FLAG, NULL, "with open TCP connections"),
+    RESTORE_OPT(image.unix_sockets, "ext-unix-sk", 0, OPT_FLAG, NULL,
+                "with unix sockets to the outside"),
+    RESTORE_OPT(image.shell_job, "shell-job", 0, OPT_FLAG, NULL, "with a terminal of the outside"),
+    RESTORE_OPT(image.file_locks, "file-locks", 0, OPT_FLAG, NULL, "with file locks"),
+    RESTORE_OPT(image.lazy_pages, "lazy-pages", 0, OPT_FLAG, NULL,
+                "fetch memory when it is touched"),
+    RESTORE_OPT(image.cgroups_mode, "manage-cgroups-mode", 0, OPT_TEXT, "soft|full|strict|ignore",
                 "how control groups are kept"),
-    RESTORE_OPT(empty_ns, "empty-ns", 0, OPT_LIST, "NAMESPACE", "a namespace that was not kept"),
-    RESTORE_OPT(auto_dedup, "auto-dedup", 0, OPT_FLAG, NULL, "drop memory when it was restored"),
+    RESTORE_OPT(image.empty_ns, "empty-ns", 0, OPT_LIST, "NAMESPACE",
+                "a namespace that was not kept"),
+    RESTORE_OPT(image.auto_dedup, "auto-dedup", 0, OPT_FLAG, NULL,
+                "drop memory when it was restored"),
     RESTORE_OPT(no_pivot, "no-pivot", 0, OPT_FLAG, NULL, "do not use pivot_root"),
     RESTORE_OPT(no_subreaper, "no-subreaper", 0, OPT_FLAG, NULL,
                 "do not adopt processes that the container leaves behind"),
@@ -47,20 +49,9 @@ static const struct cli_option g_restore_options[] = {
 
 static int read_options(const struct cli_globals *globals, const struct restore_options *o,
                         struct isolation_image *out, struct err *err) {
-    const struct image_folders folders = {.image = o->image, .work = o->work};
-    int e = image_folders_open(&folders, out, err);
-    e = e != 0 ? e : image_cgroups_read(o->cgroups_mode, out, err);
-    e = e != 0 ? e : image_empty_read(&o->empty_ns, out, err);
-    out->criu = globals->criu;
-    out->tcp_established = o->tcp;
-    out->ext_unix_sk = o->unix_sockets;
-    out->shell_job = o->shell_job;
-    out->file_locks = o->file_locks;
-    out->lazy_pages = o->lazy_pages;
-    out->auto_dedup = o->auto_dedup;
+    int e = image_read(globals, &o->image, false, out, err);
     out->lsm_profile = o->lsm_profile;
     out->lsm_mount_context = o->lsm_context;
-    out->debug = globals->debug;
     return e;
 }
 

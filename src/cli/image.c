@@ -16,11 +16,11 @@ static int make_folder(const char *path, const char *option, struct err *err) {
                : err_sys(err, -errno, "%s: cannot make the folder %s", option, path);
 }
 
-int image_folders_open(const struct image_folders *folders, struct isolation_image *out,
-                       struct err *err) {
+static int open_folders(const struct image_options *folders, bool make, struct isolation_image *out,
+                        struct err *err) {
     static char image[PATH_MAX], work[PATH_MAX];
     const char *path = folders->image != NULL ? folders->image : "checkpoint";
-    int e = folders->make ? make_folder(path, "--image-path", err) : 0;
+    int e = make ? make_folder(path, "--image-path", err) : 0;
     if (e == 0 && folders->work != NULL) {
         e = make_folder(folders->work, "--work-path", err);
     }
@@ -35,7 +35,7 @@ int image_folders_open(const struct image_folders *folders, struct isolation_ima
     return e;
 }
 
-int image_cgroups_read(const char *mode, struct isolation_image *out, struct err *err) {
+static int read_cgroups(const char *mode, struct isolation_image *out, struct err *err) {
     static const char *const words[] = {"soft", "full", "strict", "ignore", NULL};
     static const enum image_cgroups modes[] = {IMAGE_CGROUPS_SOFT, IMAGE_CGROUPS_FULL,
                                                IMAGE_CGROUPS_STRICT, IMAGE_CGROUPS_IGNORE};
@@ -46,7 +46,7 @@ int image_cgroups_read(const char *mode, struct isolation_image *out, struct err
     return word < 0 ? word : 0;
 }
 
-int image_empty_read(const struct strlist *names, struct isolation_image *out, struct err *err) {
+static int read_empty(const struct strlist *names, struct isolation_image *out, struct err *err) {
     for (size_t i = 0; i < names->count; i++) {
         if (strcmp(names->items[i], "network") != 0) {
             return err_set(err, -EINVAL,
@@ -56,4 +56,20 @@ int image_empty_read(const struct strlist *names, struct isolation_image *out, s
         out->empty_network = true;
     }
     return 0;
+}
+
+int image_read(const struct cli_globals *globals, const struct image_options *o, bool make,
+               struct isolation_image *out, struct err *err) {
+    int e = open_folders(o, make, out, err);
+    e = e != 0 ? e : read_cgroups(o->cgroups_mode, out, err);
+    e = e != 0 ? e : read_empty(&o->empty_ns, out, err);
+    out->criu = globals->criu;
+    out->tcp_established = o->tcp;
+    out->ext_unix_sk = o->unix_sockets;
+    out->shell_job = o->shell_job;
+    out->file_locks = o->file_locks;
+    out->lazy_pages = o->lazy_pages;
+    out->auto_dedup = o->auto_dedup;
+    out->debug = globals->debug;
+    return e;
 }

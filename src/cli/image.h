@@ -3,21 +3,19 @@
 #ifndef MOAT_CLI_IMAGE_H
 #define MOAT_CLI_IMAGE_H
 
+#include "cli/cli.h"
 #include "oci/isolation.h"
 
-struct image_folders {
-    const char *image; /* --image-path, or NULL: "checkpoint" in the working directory */
-    const char *work;  /* --work-path, or NULL */
-    bool make;         /* the image's folder, where it is missing */
+struct image_options {
+    const char *image;        /* --image-path, or NULL: "checkpoint" in the working directory */
+    const char *work;         /* --work-path, or NULL */
+    const char *cgroups_mode; /* --manage-cgroups-mode, or NULL */
+    struct strlist empty_ns;  /* --empty-ns: "network" is the one that CRIU can leave out */
+    bool tcp, unix_sockets, shell_job, file_locks, lazy_pages, auto_dedup;
 };
 
-/* Finds or makes the folders: path and work of *out, absolute. */
-must_check int image_folders_open(const struct image_folders *folders, struct isolation_image *out,
-                                  struct err *err);
-/* --manage-cgroups-mode, or NULL. */
-must_check int image_cgroups_read(const char *mode, struct isolation_image *out, struct err *err);
-/* --empty-ns: "network" is the one that CRIU can leave out. */
-must_check int image_empty_read(const struct strlist *names, struct isolation_image *out,
-                                struct err *err);
+/* Fills in what they say; finds the folders, or makes them, that of the image if `make`. */
+must_check int image_read(const struct cli_globals *globals, const struct image_options *o,
+                          bool make, struct isolation_image *out, struct err *err);
 
 #endif
