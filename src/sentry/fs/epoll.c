@@ -288,8 +288,7 @@ static int64_t epoll_create_file(bool cloexec) {
         return err;
     }
     set->file = file;
-    int fd = fd_install(file, cloexec, 0);
-    file_put(file);
+    int fd = fd_give(file, cloexec);
     return fd;
 }
 

@@ -146,8 +146,7 @@ int64_t sys_dup(struct task *t, const struct sysargs *args) {
     if (f == NULL) {
         return -EBADF;
     }
-    int64_t r = fd_install(f, false, 0);
-    file_put(f);
+    int64_t r = fd_give(f, false);
     return r;
 }
 

@@ -251,6 +251,12 @@ int fd_install(struct file *file, bool cloexec, int min) {
     }
 }
 
+int fd_give(struct file *file, bool cloexec) {
+    int fd = fd_install(file, cloexec, 0);
+    file_put(file);
+    return fd;
+}
+
 int fd_install_dup(struct file *file, bool cloexec, int min) {
     return (uint64_t)min >= rlimit_get(RLIMIT_NOFILE) ? -EINVAL : fd_install(file, cloexec, min);
 }

@@ -336,8 +336,7 @@ static int64_t inotify_create(uint32_t flags) {
         inotify_free(in);
         return err;
     }
-    int fd = fd_install(file, (flags & IN_CLOEXEC) != 0, 0);
-    file_put(file);
+    int fd = fd_give(file, (flags & IN_CLOEXEC) != 0);
     return fd;
 }
 

@@ -50,8 +50,7 @@ int64_t sys_memfd_create(struct task *t, const struct sysargs *args) {
     if (r != 0) {
         return r;
     }
-    r = fd_install(f, (flags & MFD_CLOEXEC) != 0, 0);
-    file_put(f);
+    r = fd_give(f, (flags & MFD_CLOEXEC) != 0);
     return r;
 }
 

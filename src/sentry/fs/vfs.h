@@ -520,6 +520,8 @@ struct file *fd_get(int fd, bool allow_path);
 /* Lowest free descriptor >= min in current's table for `file` (takes its own reference): number or
  * -EMFILE. */
 int fd_install(struct file *file, bool cloexec, int min);
+/* The lowest free one, with the caller's reference. */
+int fd_give(struct file *file, bool cloexec);
 int fd_install_in(struct files *files, struct file *file,
                   int fd); /* exactly this one, closing what was there */
 /* The same in current's table: fd, or -EBADF for one beyond the limit. */

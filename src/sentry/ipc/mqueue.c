@@ -260,8 +260,7 @@ static int mqueue_open_file(struct mqueue *q, uint32_t oflag) {
         return err;
     }
     file->mode &= ~FMODE_STREAM;
-    int fd = fd_install(file, true, 0); /* mq_open(3): close-on-exec always */
-    file_put(file);
+    int fd = fd_give(file, true); /* mq_open(3): close-on-exec always */
     return fd;
 }
 

@@ -380,8 +380,7 @@ static int make_pidfd(struct task *child, struct uaddr where) {
     if (err != 0) {
         return err;
     }
-    int fd = fd_install(file, true, 0);
-    file_put(file);
+    int fd = fd_give(file, true);
     if (fd < 0) {
         return fd;
     }

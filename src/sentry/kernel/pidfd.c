@@ -81,8 +81,7 @@ int64_t sys_pidfd_open(struct task *t, const struct sysargs *args) {
     if (err != 0) {
         return err;
     }
-    int fd = fd_install(file, true, 0);
-    file_put(file);
+    int fd = fd_give(file, true);
     return fd;
 }
 

@@ -358,8 +358,7 @@ static int attach_listener(struct task *t, struct seccomp_filter *f, uint32_t fl
     if (err != 0) {
         return err;
     }
-    int fd = fd_install(file, true, 0);
-    file_put(file);
+    int fd = fd_give(file, true);
     if (fd < 0) {
         return fd;
     }

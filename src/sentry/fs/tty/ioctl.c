@@ -345,8 +345,7 @@ static int64_t ioctl_peer(struct tty *tty, struct file *master, uint64_t flags) 
     if (err != 0) {
         return err;
     }
-    int fd = fd_install(slave, (flags & O_CLOEXEC) != 0, 0);
-    file_put(slave);
+    int fd = fd_give(slave, (flags & O_CLOEXEC) != 0);
     return fd;
 }
 
