@@ -3,34 +3,11 @@
 #ifndef MOAT_TESTS_VHOST_CHECK_H
 #define MOAT_TESTS_VHOST_CHECK_H
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "../lib/counted_check.h"
 
 #define WAIT_MS 60000 /* an answer that takes longer does not come */
 /* Bounds of a back end in a child: small, so that they are met. */
 #define CHILD_FDS     64u
 #define CHILD_HANDLES 128u
-
-extern unsigned int g_checks;
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        g_checks++;                                                                                \
-        if (!(cond)) {                                                                             \
-            (void)fprintf(stderr, "%s:%d: failed: %s (errno %d)\n", __FILE__, __LINE__, #cond,     \
-                          errno);                                                                  \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
-#define CHECK_EQ(got, want)                                                                        \
-    do {                                                                                           \
-        long long got_ = (long long)(got), want_ = (long long)(want);                              \
-        g_checks++;                                                                                \
-        if (got_ != want_) {                                                                       \
-            (void)fprintf(stderr, "%s:%d: %s is %lld, not %lld (%s)\n", __FILE__, __LINE__, #got,  \
-                          got_, want_, #want);                                                     \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 #endif

@@ -9,10 +9,9 @@
 #include <linux/fuse.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/types.h>
 
+#include "../lib/counted_check.h"
 #include "moat/gofer.h"
 
 struct fixture_export {
@@ -42,26 +41,6 @@ int64_t fuse_request(uint32_t opcode, uint64_t nodeid, const void *body, size_t 
 int64_t fuse_look(uint64_t dir, const char *name, struct fuse_entry_out *out);
 /* Descriptor of an opened node, or -errno. */
 int fuse_open_node(uint64_t node, int flags);
-
-extern unsigned int g_checks;
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        g_checks++;                                                                                \
-        if (!(cond)) {                                                                             \
-            (void)fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #cond);               \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
-#define CHECK_EQ(got, want)                                                                        \
-    do {                                                                                           \
-        long long got_ = (long long)(got), want_ = (long long)(want);                              \
-        g_checks++;                                                                                \
-        if (got_ != want_) {                                                                       \
-            (void)fprintf(stderr, "%s:%d: %s is %lld, not %lld (%s)\n", __FILE__, __LINE__, #got,  \
-                          got_, want_, #want);                                                     \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* A fresh directory below $TMPDIR or /tmp, and its removal with all that is in it. */
 const char *temp_dir_make(void);
