@@ -30,7 +30,6 @@ static bool is_image_name(const char *name) {
 static uint64_t folder_size(int dir) {
     struct stat st;
     uint64_t size = 0;
-    template_forget(dir);
     for (size_t i = 0; g_image_files[i] != NULL; i++) {
         size += fstatat(dir, g_image_files[i], &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size
                                                                               : 0;
@@ -122,6 +121,7 @@ static int remove_folder(const struct walk *w, const char *name, struct err *err
     if (strcmp(now, name) == 0) {
         return 0;
     }
+    template_forget(dir);
     for (size_t i = 0; g_image_files[i] != NULL; i++) {
         if (unlinkat(dir, g_image_files[i], 0) != 0 && errno != ENOENT) {
             return err_sys(err, -errno, "cannot remove %s/%s/%s", w->path, name, g_image_files[i]);

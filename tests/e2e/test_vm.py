@@ -185,13 +185,19 @@ class Images(unittest.TestCase):
         self.assertEqual(p.stdout.readline(), "up\n")
         self.assertEqual(self.states(), {a: "current, in use", b: "unused", c: "unused"})
         self.make_current(b)
+        templates = [self.guest / name / "templates" / "size" / "memory" for name in (a, b, c)]
+        for t in templates:
+            t.parent.mkdir(parents=True)
+            t.touch()
         self.assertEqual(self.guest_command("prune"), [c])
         self.assertEqual(self.states(), {a: "in use", b: "current"})
         self.assertEqual(sorted(os.listdir(self.guest)), [a, b, "current", "mine"])
+        self.assertEqual([t.exists() for t in templates], [True, True, False])
         p.communicate("\n", timeout=vm.TIMEOUT)
         self.assertEqual(p.returncode, 0)
         self.assertEqual(self.guest_command("prune"), [a])
         self.assertEqual(self.states(), {b: "current"})
+        self.assertTrue(templates[1].exists())
 
 
 class Wrong(unittest.TestCase):
