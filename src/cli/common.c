@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the commands that handle containers share. */
 #include "cli/cli.h"
+#include "host/userns.h"
 #include "native/native.h"
 #include "oci/annotations.h"
 #include "oci/settings.h"
@@ -21,16 +22,8 @@ static void warn(void *arg, const char *message) {
     cli_report(arg, "warning", message);
 }
 
-/* user_namespaces(7): the first namespace maps every id to itself. */
 bool cli_is_rootless(void) {
-    unsigned int inside = 1, outside = 0, count = 0;
-    FILE *map = fopen("/proc/self/uid_map", "re");
-    int n = map != NULL ? fscanf(map, "%u %u %u", &inside, &outside, &count) : 0;
-    if (map != NULL) {
-        (void)fclose(map); /* only read */
-    }
-    bool first = n != 3 || (inside == 0 && outside == 0 && count == UINT32_MAX);
-    return geteuid() != 0 || !first;
+    return geteuid() != 0 || !userns_is_first();
 }
 
 struct runtime cli_runtime(const struct cli_globals *globals) {

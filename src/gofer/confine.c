@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "host/tree.h"
+#include "host/userns.h"
 #include "node.h"
 #include "seccomp_filters.h"
 
@@ -122,43 +123,18 @@ static int open_file_exports(struct gofer *g) {
 
 /* ---- namespaces ---- */
 
-static int write_text(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return -errno;
-    }
-    ssize_t put = write(fd, text, strlen(text));
-    int err = put < 0 ? -errno : 0;
-    (void)close(fd); /* the write said all */
-    return err;
-}
-
 /*
  * An ordinary user gets the right to make the other namespaces by one of its own, with its own id.
  * For root that would take a helper to map all ids (user_namespaces(7)), which was measured to
  * double the time to start, and would add little: what is left after limit_capabilities acts on
  * files, and files are only those of the exports.
  */
-static int user_ns_plain(const struct gofer *g) {
-    char text[64];
-    if (unshare(CLONE_NEWUSER) != 0) {
-        return -errno;
-    }
-    int err = write_text("/proc/self/setgroups", "deny");
-    (void)snprintf(text, sizeof(text), "%u %u 1", g->gid, g->gid);
-    if (err == 0) {
-        err = write_text("/proc/self/gid_map", text);
-    }
-    (void)snprintf(text, sizeof(text), "%u %u 1", g->uid, g->uid);
-    return err == 0 ? write_text("/proc/self/uid_map", text) : err;
-}
-
 static int enter_namespaces(const struct gofer *g) {
     int others = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS;
     if (unshare(others) == 0) {
         return 0;
     }
-    int err = errno == EPERM ? user_ns_plain(g) : -errno;
+    int err = errno == EPERM ? userns_enter_alone(0, g->uid, g->gid) : -errno;
     return err == 0 && unshare(others) != 0 ? -errno : err;
 }
 

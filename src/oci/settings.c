@@ -4,6 +4,7 @@
 #include "oci/settings.h"
 
 #include "host/cleanup.h"
+#include "host/userns.h"
 #include "moat/boot.h"
 
 #include <ctype.h>
@@ -286,18 +287,6 @@ int settings_parse(const char *path, const char *text, size_t len, struct settin
 
 /* ---- the file ---- */
 
-/* In a user namespace the host's root shows as the overflow id, and nobody inside can be it. */
-static bool is_initial_user_namespace(void) {
-    unsigned inside = 1, outside = 1, count = 0;
-    FILE *f = fopen("/proc/self/uid_map", "re");
-    if (f == NULL) {
-        return true;
-    }
-    int n = fscanf(f, "%u %u %u", &inside, &outside, &count);
-    (void)fclose(f); /* only read */
-    return n != 3 || (inside == 0 && outside == 0 && count == UINT32_MAX);
-}
-
 static int check_owner(const char *path, const struct stat *st, struct err *err) {
     if (!S_ISREG(st->st_mode)) {
         return err_set(err, -EINVAL, "%s is not a regular file", path);
@@ -305,7 +294,8 @@ static int check_owner(const char *path, const struct stat *st, struct err *err)
     if (geteuid() != 0) {
         return 0;
     }
-    if (st->st_uid != 0 && is_initial_user_namespace()) {
+    /* In a user namespace the host's root shows as the overflow id, and nobody inside can be it. */
+    if (st->st_uid != 0 && userns_is_first()) {
         return err_set(err, -EPERM,
                        "%s belongs to user %u: it must belong to root, as it decides about walls",
                        path, st->st_uid);
