@@ -2,6 +2,7 @@
 /* See netdev.h.  Sources: netlink(7), rtnetlink(7), linux/if_link.h, linux/if_addr.h. */
 #include "host/netdev.h"
 
+#include "host/child.h"
 #include "host/cleanup.h"
 #include "host/netlink.h"
 
@@ -10,7 +11,6 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #define ADDRESSES_MAX 64
 
@@ -104,38 +104,29 @@ static int bring_up(int fd, unsigned index) {
     return netlink_ask(fd, &r);
 }
 
-/* In a child: what happens inside; its exit status is the error number. */
-static int finish_inside(const char *name, int netns, const struct addresses *list) {
-    if (setns(netns, CLONE_NEWNET) != 0) {
-        return errno;
-    }
-    int fd = netlink_open();
-    unsigned index = if_nametoindex(name); /* it may have got another number */
-    if (fd < 0 || index == 0) {
-        return fd < 0 ? -fd : errno;
-    }
-    int e = 0;
-    for (size_t i = 0; i < list->count && e == 0; i++) {
-        e = add_address(fd, index, &list->items[i]);
-    }
-    return -(e != 0 ? e : bring_up(fd, index));
-}
+struct arrival {
+    const char *name;
+    int netns;
+    const struct addresses *list;
+};
 
-static int run_inside(const char *name, int netns, const struct addresses *list) {
-    int status;
-    pid_t pid = fork();
-    if (pid < 0) {
+/* In a child: what happens inside. */
+static int finish_inside(void *arg, struct err *err) {
+    const struct arrival *a = arg;
+    (void)err; /* the caller has words for all of it */
+    if (setns(a->netns, CLONE_NEWNET) != 0) {
         return -errno;
     }
-    if (pid == 0) {
-        _exit(finish_inside(name, netns, list));
+    int fd = netlink_open();
+    unsigned index = if_nametoindex(a->name); /* it may have got another number */
+    if (fd < 0 || index == 0) {
+        return fd < 0 ? fd : -errno;
     }
-    while (waitpid(pid, &status, 0) < 0) {
-        if (errno != EINTR) {
-            return -errno;
-        }
+    int e = 0;
+    for (size_t i = 0; i < a->list->count && e == 0; i++) {
+        e = add_address(fd, index, &a->list->items[i]);
     }
-    return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
+    return e != 0 ? e : bring_up(fd, index);
 }
 
 int netdev_move(const char *name, const char *new_name, int netns, struct err *err) {
@@ -155,7 +146,8 @@ int netdev_move(const char *name, const char *new_name, int netns, struct err *e
         return err_sys(err, e, "cannot move the network interface %s to the container as %s", name,
                        inside);
     }
-    e = run_inside(inside, netns, &list);
+    struct arrival a = {.name = inside, .netns = netns, .list = &list};
+    e = child_run(finish_inside, &a, err);
     return e == 0
                ? 0
                : err_sys(err, e,

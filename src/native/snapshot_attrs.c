@@ -7,6 +7,7 @@
  * config.json asks for is set again before the container's processes go on, by a process that
  * enters the mount namespace (mount_setattr(2) takes mounts of the caller's own alone).
  */
+#include "host/child.h"
 #include "host/cleanup.h"
 #include "host/mounts.h"
 #include "host/path.h"
@@ -22,7 +23,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 
 /* Whether a mount lies on the path; *out is a descriptor of it. */
 static bool open_mount(int root, const char *path, int *out, struct stat *out_stat) {
@@ -59,8 +59,15 @@ static int set_mask(const char *path, int root, struct err *err) {
     return e == 0 ? 0 : err_set(err, e, "cannot make the mask of %s read-only", path);
 }
 
-static int set_all(const struct container *c, pid_t pid, struct err *err) {
-    cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+struct restored {
+    const struct container *c;
+    pid_t pid;
+};
+
+static int set_all(void *arg, struct err *err) {
+    const struct restored *r = arg;
+    const struct container *c = r->c;
+    cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, r->pid, 0);
     if (pidfd < 0 || setns(pidfd, CLONE_NEWNS) != 0) {
         return err_sys(err, -errno, "cannot enter the restored mount namespace");
     }
@@ -76,27 +83,7 @@ static int set_all(const struct container *c, pid_t pid, struct err *err) {
 }
 
 int snapshot_set_attributes(const struct container *c, pid_t pid, struct err *err) {
-    struct err said = {0};
-    int gate[2];
-    if (pipe2(gate, O_CLOEXEC) != 0) {
-        return err_sys(err, -errno, "cannot make a pipe");
-    }
+    struct restored r = {.c = c, .pid = pid};
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* nothing inside may look into it */
-    pid_t child = fork();
-    if (child == 0) {
-        said.code = set_all(c, pid, &said);
-        _exit(write(gate[1], &said, sizeof(said)) == (ssize_t)sizeof(said) ? 0 : 1);
-    }
-    int e = child < 0 ? -errno : 0;
-    (void)close(gate[1]); /* the child's */
-    if (e == 0 && read(gate[0], &said, sizeof(said)) != (ssize_t)sizeof(said)) {
-        e = -EIO;
-    }
-    (void)close(gate[0]); /* only read */
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {
-    }
-    said.msg[sizeof(said.msg) - 1] = '\0';
-    return e != 0           ? err_sys(err, e, "cannot set the options of restored mounts")
-           : said.code == 0 ? 0
-                            : err_set(err, said.code, "%s", said.msg);
+    return child_run(set_all, &r, err);
 }

@@ -5,6 +5,7 @@
  */
 #include "sandbox/sentry.h"
 
+#include "host/child.h"
 #include "host/cleanup.h"
 #include "oci/hooks.h"
 #include "sandbox/background.h"
@@ -40,48 +41,23 @@ static int gone(int e, struct err *err) {
     return e == 0 ? 0 : err_sys(err, e, "the command that creates the container is gone");
 }
 
+struct create_hooks {
+    const struct oci_hook_list *list;
+    const char *state;
+};
+
 /* In a child: its mount namespace is a copy of the host's, so that what hooks mount ends with them
  * and never stays on the host.  An ordinary user has no rights to mount there either way. */
-static noreturn_fn void create_hooks_child(const struct oci_hook_list *list, const char *state,
-                                           int report) {
-    struct err err = {0};
-    int e = 0;
+static int run_apart(void *arg, struct err *err) {
+    const struct create_hooks *h = arg;
     if (unshare(CLONE_NEWNS) == 0) {
-        e = mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) == 0
-                ? 0
-                : err_sys(&err, -errno, "cannot keep the mounts of hooks apart");
+        if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) != 0) {
+            return err_sys(err, -errno, "cannot keep the mounts of hooks apart");
+        }
     } else if (errno != EPERM) {
-        e = err_sys(&err, -errno, "cannot make a mount namespace for createContainer hooks");
+        return err_sys(err, -errno, "cannot make a mount namespace for createContainer hooks");
     }
-    e = e != 0 ? e : hooks_run(list, state, &err);
-    if (e != 0) {
-        (void)!write(report, &err, sizeof(err)); /* else the exit status tells */
-    }
-    _exit(e == 0 ? 0 : 1);
-}
-
-static int run_apart(const struct oci_hook_list *list, const char *state, struct err *err) {
-    int report[2], status = 0;
-    struct err theirs = {0};
-    if (pipe2(report, O_CLOEXEC) != 0) {
-        return err_sys(err, -errno, "cannot make a pipe for createContainer hooks");
-    }
-    pid_t pid = fork();
-    if (pid == 0) {
-        create_hooks_child(list, state, report[1]);
-    }
-    (void)close(report[1]);                                              /* the child's */
-    ssize_t n = pid < 0 ? -1 : read(report[0], &theirs, sizeof(theirs)); /* one write, atomic */
-    (void)close(report[0]);                                              /* read-only */
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        return 0;
-    }
-    theirs.msg[sizeof(theirs.msg) - 1] = '\0';
-    return n == sizeof(theirs) && theirs.code < 0
-               ? err_set(err, theirs.code, "%s", theirs.msg)
-               : err_set(err, -EIO, "createContainer hooks could not be run");
+    return hooks_run(h->list, h->state, err);
 }
 
 /* createContainer hooks: the namespaces that the host sees of the container are those this process
@@ -96,7 +72,9 @@ static int run_create_hooks(const struct monitor_process *m, struct err *err) {
         return err_set(err, -EINVAL, "the container's state is no JSON");
     }
     (void)json_object_object_add(o, "pid", json_object_new_int(getpid())); /* else as it was */
-    int e = run_apart(list, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), err);
+    struct create_hooks hooks = {
+        .list = list, .state = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN)};
+    int e = child_run(run_apart, &hooks, err);
     json_object_put(o);
     return e;
 }

@@ -2,6 +2,7 @@
 /* See net.h. */
 #include "vm/net.h"
 
+#include "host/child.h"
 #include "host/cleanup.h"
 #include "host/msg.h"
 #include "host/netlink.h"
@@ -16,7 +17,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 /* Devices that a machine has beyond the interfaces of its beginning: engines may join it to
  * networks later (Docker 26 does so after create), and nothing can be plugged into a microvm. */
@@ -237,39 +237,36 @@ const struct sandbox_network g_machine_network = {
 
 /* ---- after a crash ---- */
 
-/* In a child: its exit status is the error number. */
-static int clear_inside(int netns, uid_t owner) {
+struct crashed {
+    int netns;
+    uid_t owner;
+};
+
+/* In a child. */
+static int clear_inside(void *arg, struct err *err) {
     static struct net_plan plan;
+    const struct crashed *c = arg;
     struct err ignored = {0};
-    if (setns(netns, CLONE_NEWNET) != 0) {
-        return errno;
+    (void)err; /* the caller knows the path */
+    if (setns(c->netns, CLONE_NEWNET) != 0) {
+        return -errno;
     }
     cleanup_fd int fd = netlink_open();
     int e = fd < 0 ? fd : net_scan(fd, &plan, &ignored);
     for (uint32_t i = 0; i < plan.link_count; i++) {
-        net_tap_clear(fd, plan.index[i], owner);
+        net_tap_clear(fd, plan.index[i], c->owner);
     }
-    return e == -E2BIG ? 0 : -e;
+    return e == -E2BIG ? 0 : e;
 }
 
 int net_clear(const char *path, uid_t owner, struct err *err) {
-    int status = 0;
     cleanup_fd int netns = open(path, O_RDONLY | O_CLOEXEC);
     if (netns < 0) {
         return 0; /* it went, with all in it */
     }
-    pid_t pid = fork();
-    if (pid == 0) {
-        _exit(clear_inside(netns, owner));
-    }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (pid < 0 || !WIFEXITED(status)) {
-        return err_sys(err, pid < 0 ? -errno : -EIO, "cannot look into the network namespace %s",
-                       path);
-    }
+    struct crashed c = {.netns = netns, .owner = owner};
+    int e = child_run(clear_inside, &c, err);
     /* The path of a namespace that was unmounted is an ordinary file. */
-    return WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == EINVAL
-               ? 0
-               : err_sys(err, -WEXITSTATUS(status), "cannot clear the network namespace %s", path);
+    return e == 0 || e == -EINVAL ? 0
+                                  : err_sys(err, e, "cannot clear the network namespace %s", path);
 }
