@@ -21,6 +21,7 @@
 #define LOOPS    100000u
 #define GOOD_NS  5000000ll /* 50 ns a turn: hardware takes about one */
 #define LIMIT_NS 10000000l /* the loop is cut off here; either of this thread's processor time */
+#define TRIES    3         /* the first one meets much of the host's kernel for the first time */
 #define CODE     0x1000u
 
 /* mov ecx, LOOPS; l: dec ecx; jnz l; hlt */
@@ -77,6 +78,16 @@ static bool run_limited(int vcpu, const struct kvm_run *run) {
     return n == 0 && run->exit_reason == KVM_EXIT_HLT;
 }
 
+static bool loops_fast(int vcpu, const struct kvm_run *run) {
+    for (int i = 0; i < TRIES; i++) {
+        long long start = now_ns();
+        if (set_registers(vcpu) == 0 && run_limited(vcpu, run) && now_ns() - start < GOOD_NS) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool measure(int kvm, int vm, const char **out_why) {
     uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int run_size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -88,12 +99,11 @@ static bool measure(int kvm, int vm, const char **out_why) {
     struct kvm_userspace_memory_region region = {
         .guest_phys_addr = CODE, .memory_size = 4096, .userspace_addr = (uintptr_t)page};
     bool ok = page != MAP_FAILED && run != MAP_FAILED &&
-              ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) == 0 && set_registers(vcpu) == 0;
+              ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) == 0;
     *out_why = "KVM makes no virtual machines here";
     if (ok) {
         memcpy(page, g_code, sizeof(g_code));
-        long long start = now_ns();
-        ok = run_limited(vcpu, run) && now_ns() - start < GOOD_NS;
+        ok = loops_fast(vcpu, run);
         *out_why = ok ? "KVM runs guests on the processor"
                       : "KVM interprets the code of guest kernels here, which is slower than "
                         "emulating them";
