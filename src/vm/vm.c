@@ -25,6 +25,8 @@
 
 /* Threads of the hypervisor and of the file server, monitors of the container and its execs. */
 #define HOST_PROCESSES 64
+#define KVM_MINOR      232 /* include/linux/miscdevice.h, as the next */
+#define VSOCK_MINOR    241
 
 static const struct sandbox_kind g_sandbox_vm = {.isolation = "vm",
                                                  .noun = "the virtual machine",
@@ -134,8 +136,17 @@ static void add_overhead(struct cgroup_i64 *limit) {
     }
 }
 
+/* What a machine's processes open on the host beside the default devices; which ones the container
+ * may use is said to the guest. */
+static struct cgroup_device_rule g_host_devices[] = {
+    {.allow = true, .type = 'c', .major = 10, .minor = KVM_MINOR, .read = true, .write = true},
+    {.allow = true, .type = 'c', .major = 10, .minor = VSOCK_MINOR, .read = true, .write = true},
+};
+
 /* The container's own limits hold inside the machine; the host's are the wall around it. */
 static void vm_host_limits(struct cgroup_resources *r) {
+    r->devices = g_host_devices;
+    r->device_count = ARRAY_COUNT(g_host_devices);
     if (r->pids.set && r->pids.value > 0) {
         r->pids.value = HOST_PROCESSES;
     }
