@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/module.h>
+#include <linux/netlink.h>
 #include <linux/virtio_ids.h>
 #include <linux/vm_sockets.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@
 #define PCI_DEVICES    "/sys/bus/pci/devices"
 #define VIRTIO_DEVICES "/sys/bus/virtio/devices"
 #define PORTS          "/sys/class/virtio-ports"
+#define PORT_WAIT_MS   30000 /* without any news of a device */
 #define VSOCK_WHERE    "/sys/module/vmw_vsock_virtio_transport"
 
 /* Drivers that are loaded when something is to be done with the device. */
@@ -273,6 +276,26 @@ static int open_port(void) {
     return port;
 }
 
+/* The port and its name come by messages of the hypervisor that nothing waits for: the kernel tells
+ * of them by events (drivers/char/virtio_console.c). */
+static int await_port(void) {
+    int port = open_port();
+    if (port != -ENODEV) {
+        return port;
+    }
+    const struct sockaddr_nl here = {.nl_family = AF_NETLINK, .nl_groups = 1};
+    cleanup_fd int events = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+    if (events < 0 || bind(events, (const struct sockaddr *)&here, sizeof(here)) != 0) {
+        return -errno;
+    }
+    struct pollfd wait = {.fd = events, .events = POLLIN};
+    char event[4096];
+    while ((port = open_port()) == -ENODEV && poll(&wait, 1, PORT_WAIT_MS) > 0) {
+        (void)recv(events, event, sizeof(event), 0); /* that there was one is enough */
+    }
+    return port;
+}
+
 static int open_vsock(void) {
     const struct sockaddr_vm host = {
         .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = MOAT_AGENT_VSOCK_PORT};
@@ -287,7 +310,7 @@ static int open_vsock(void) {
 int boot_connect(void) {
     /* Which of the two there is, the loaded modules and the machine's devices decide. */
     int fd = access(VSOCK_WHERE, F_OK) == 0 ? open_vsock() : -ENODEV;
-    return fd >= 0 ? fd : open_port();
+    return fd >= 0 ? fd : await_port();
 }
 
 int boot_files(struct err *err) {
