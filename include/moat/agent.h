@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the host and the agent (PID 1 of a virtual machine) say to each other: frames over one byte
- * stream, a virtio-serial port or a vsock connection.  Little endian; fixed-width.
+ * stream, a virtio-serial port or a vsock connection, which the agent makes to the port of its own
+ * context id.  Little endian; fixed-width.
  *
  * Control messages (moat/control.h) travel as RECORD frames.  Descriptors cannot: instead the
  * three standard streams of a process made by CREATE or EXEC are numbered, and their bytes travel
@@ -15,8 +16,7 @@
 
 #define MOAT_AGENT_VERSION    4u
 #define MOAT_AGENT_PORT       "moat.agent" /* name of the virtio-serial port */
-#define MOAT_AGENT_VSOCK_PORT 1024u
-#define MOAT_AGENT_TAG        "moat" /* virtio-fs: folder N is export N, 0 the root */
+#define MOAT_AGENT_TAG        "moat"       /* virtio-fs: folder N is export N, 0 the root */
 #define MOAT_AGENT_EXPORTS    64u
 #define MOAT_AGENT_EXPORT_DIR "/exports" /* where the agent mounts that */
 

@@ -297,8 +297,13 @@ static int await_port(void) {
 }
 
 static int open_vsock(void) {
+    unsigned int cid = 0;
+    cleanup_fd int device = open("/dev/vsock", O_RDONLY | O_CLOEXEC);
+    if (device < 0 || ioctl(device, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) != 0) {
+        return -errno;
+    }
     const struct sockaddr_vm host = {
-        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = MOAT_AGENT_VSOCK_PORT};
+        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = cid};
     cleanup_fd int sock = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (sock < 0 || connect(sock, (const struct sockaddr *)&host, sizeof(host)) != 0 ||
         fcntl(sock, F_SETFL, O_NONBLOCK) != 0) {

@@ -73,6 +73,7 @@ int cli_apply_settings(const struct cli_globals *globals, const char *option, co
     }
     const char *image = oci_key_values_get(&c->annotations, "dev.moat.vm.root-image");
     c->vm_template = s.vm_template;
+    c->vm_vsock = s.vm_vsock;
     c->overlay = s.overlay;
     c->platform = s.platform;
     c->handover = s.handover;

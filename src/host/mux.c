@@ -82,7 +82,7 @@ int mux_send(struct mux *m, uint16_t kind, uint16_t stream, const void *payload,
 }
 
 static int flush_out(struct mux *m) {
-    while (m->out_start < m->out_len) {
+    while (m->fd >= 0 && m->out_start < m->out_len) {
         ssize_t n = write(m->fd, m->out + m->out_start, m->out_len - m->out_start);
         if (n < 0) {
             return errno == EAGAIN || errno == EINTR ? 0 : -errno;

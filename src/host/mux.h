@@ -29,7 +29,7 @@ struct mux_stream {
 };
 
 struct mux {
-    int fd; /* the connection, non-blocking; owned */
+    int fd; /* the connection, non-blocking; owned; -1 while there is none yet */
     char *in;
     size_t in_len;
     char *out;

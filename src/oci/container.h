@@ -78,6 +78,7 @@ struct container {
      * is a folder. */
     char *root_image, *root_image_base;
     bool vm_template; /* likewise: the machine starts from a template */
+    bool vm_vsock;    /* likewise: the agent's connection may be a vsock */
     enum overlay_mode overlay;
     enum network_mode network;
     enum platform_choice platform;

@@ -120,13 +120,14 @@ enum key {
     KEY_VM_START,
     KEY_VM_ANSWER,
     KEY_VM_TEMPLATE,
+    KEY_VM_VSOCK,
     KEYS
 };
 
 static const char *const g_keys[] = {
     "isolation",         "allow",       "lock",      "annotation", "overlay",
     "platform",          "handover",    "vm.images", "vm.files",   "vm.start-timeout",
-    "vm.answer-timeout", "vm.template", NULL};
+    "vm.answer-timeout", "vm.template", "vm.vsock",  NULL};
 
 struct reading {
     struct settings *s;
@@ -184,6 +185,10 @@ static int take_value(struct reading *r, enum key key, const struct line *l) {
     case KEY_VM_TEMPLATE:
         e = take_word(l, g_switches, &index);
         s->vm_template = index != 0;
+        break;
+    case KEY_VM_VSOCK:
+        e = take_word(l, g_switches, &index);
+        s->vm_vsock = index != 0;
         break;
     case KEYS:
         break;
@@ -259,6 +264,7 @@ static void set_defaults(struct settings *s) {
                            .platform = PLATFORM_AUTO,
                            .handover = MOAT_HANDOVER_AUTO,
                            .vm_files = VM_FILES_VIRTIOFSD,
+                           .vm_vsock = true,
                            .vm_start_timeout_s = 300,
                            .vm_answer_timeout_s = 60};
 }

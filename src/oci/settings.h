@@ -39,6 +39,7 @@ struct settings {
     enum platform_choice platform;
     uint32_t handover;   /* MOAT_HANDOVER_* */
     bool vm_template;    /* machines start from templates */
+    bool vm_vsock;       /* agents are reached by vsock where the host has it */
     char vm_images[256]; /* folder of root images that annotations may name by absolute path; "" */
     enum vm_files vm_files;
     uint32_t vm_start_timeout_s, vm_answer_timeout_s;

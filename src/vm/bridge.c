@@ -9,6 +9,7 @@
 #include "host/msg.h"
 #include "host/mux.h"
 #include "moat/agent.h"
+#include "vm/vsock.h"
 #include "vm/pending.h"
 
 #include <errno.h>
@@ -324,8 +325,48 @@ static void await_request(struct bridge *b) {
     }
 }
 
+/* What is waited for beside the multiplexer's descriptors, in the order of the array. */
+enum other { CONTROL, CONSOLE, MACHINE, LISTENER, OTHERS };
+
+static void prepare_others(const struct bridge *b, int console, struct pollfd *others) {
+    const struct bridge_options *o = b->options;
+    const int fds[OTHERS] = {[CONTROL] = o->control,
+                             [CONSOLE] = console,
+                             [MACHINE] = o->listener >= 0 ? o->agent : -1,
+                             [LISTENER] = b->mux.fd < 0 ? o->listener : -1};
+    for (size_t i = 0; i < OTHERS; i++) {
+        others[i] = (struct pollfd){.fd = fds[i], .events = i == MACHINE ? 0 : POLLIN};
+    }
+}
+
+/* One turn: 0, or the -errno that ends the machine. */
+static int turn(struct bridge *b, struct console *console) {
+    static struct pollfd polls[MUX_POLLS_MAX + OTHERS];
+    size_t count = mux_prepare(&b->mux, polls);
+    const struct pollfd *others = polls + count;
+    prepare_others(b, console->in, polls + count);
+    int wait = pending_wait_ms(&b->pending, clock_now_ns(CLOCK_MONOTONIC));
+    if (poll(polls, count + OTHERS, wait) < 0) {
+        return 0; /* EINTR */
+    }
+    if (others[CONSOLE].revents != 0) {
+        console_pump(console);
+    }
+    if (others[CONTROL].revents != 0) {
+        take_record(b);
+    }
+    int e = mux_handle(&b->mux, polls, count);
+    if (others[LISTENER].revents != 0) {
+        int agent = vsock_accept(b->options->listener, b->options->cid);
+        b->mux.fd = agent >= 0 ? agent : -1;
+    }
+    e = e == 0 && others[MACHINE].revents != 0 ? -EPIPE : e;
+    tell_ends(b);
+    tell_late(b);
+    return e;
+}
+
 void bridge_run(const struct bridge_options *o) {
-    static struct pollfd polls[MUX_POLLS_MAX + 2];
     struct console console = {.in = o->console, .log = o->log};
     struct bridge *b = &g_bridge;
     char text[MESSAGE_SIZE] = "";
@@ -335,7 +376,7 @@ void bridge_run(const struct bridge_options *o) {
         .start_ns = o->start_ns, .start_s = o->start_timeout_s, .answer_s = o->answer_timeout_s};
     (void)signal(SIGPIPE, SIG_IGN);             /* a reader that is gone shows as EPIPE */
     (void)fcntl(o->agent, F_SETFL, O_NONBLOCK); /* our own socket: cannot fail */
-    if (mux_init(&b->mux, o->agent) != 0) {
+    if (mux_init(&b->mux, o->listener < 0 ? o->agent : -1) != 0) {
         return;
     }
     b->mux.on_frame = take_frame;
@@ -343,22 +384,7 @@ void bridge_run(const struct bridge_options *o) {
     send_welcome(b);
     int e = 0;
     while (!b->failed && e == 0) {
-        size_t count = mux_prepare(&b->mux, polls);
-        polls[count] = (struct pollfd){.fd = o->control, .events = POLLIN};
-        polls[count + 1] = (struct pollfd){.fd = console.in, .events = POLLIN};
-        int wait = pending_wait_ms(&b->pending, clock_now_ns(CLOCK_MONOTONIC));
-        if (poll(polls, count + 2, wait) < 0) {
-            continue; /* EINTR */
-        }
-        if (polls[count + 1].revents != 0) {
-            console_pump(&console);
-        }
-        if (polls[count].revents != 0) {
-            take_record(b);
-        }
-        e = mux_handle(&b->mux, polls, count);
-        tell_ends(b);
-        tell_late(b);
+        e = turn(b, &console);
     }
     if (e == -EPROTO) {
         (void)snprintf(text, sizeof(text), "the virtual machine broke the agent's protocol");

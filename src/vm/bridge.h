@@ -15,7 +15,11 @@
 #include "moat/agent.h"
 
 struct bridge_options {
-    int control, agent;                         /* the two connections; taken over */
+    int control, agent; /* the two connections; taken over */
+    /* By vsock the agent's comes to `listener` from `cid`, and `agent` ends with the machine; -1.
+     */
+    int listener;
+    uint32_t cid;
     int log;                                    /* gets a line about the start, or -1 */
     int console;                                /* what the guest's console says, or -1 */
     uint64_t start_ns;                          /* when that began, by CLOCK_MONOTONIC */

@@ -29,10 +29,12 @@ enum hypervisor_mode {
 struct hypervisor_config {
     bool kvm; /* else emulated */
     uint32_t cpus;
-    uint64_t memory;                 /* bytes */
-    int agent_fd;                    /* stream socket: the agent's serial port */
-    int files_fd;                    /* connected to a vhost-user file server, or -1 */
-    int disk_fd;                     /* the root's image, opened for reading, or -1 */
+    uint64_t memory; /* bytes */
+    int agent_fd;    /* stream socket: the agent's serial port; with vsock it is kept open alone */
+    int vsock_fd;    /* vhost-vsock device in its place, or -1 */
+    uint32_t cid;    /* of that */
+    int files_fd;    /* connected to a vhost-user file server, or -1 */
+    int disk_fd;     /* the root's image, opened for reading, or -1 */
     int nic_fds[MOAT_NET_LINKS_MAX]; /* tap devices with struct virtio_net_hdr */
     uint32_t nic_count;
     enum hypervisor_mode mode;

@@ -29,11 +29,12 @@ static const struct {
     const char *name;
     unsigned int device; /* 0: always */
 } g_wanted[] = {{"virtio_mmio", 0},
-                {"virtio_console", 0},
+                {"virtio_console", VIRTIO_ID_CONSOLE},
                 {"virtiofs", 0},
                 {"overlay", 0},
                 {"virtio_pci", MOAT_AGENT_MODULE_PCI},
                 {"virtio_net", VIRTIO_ID_NET},
+                {"vmw_vsock_virtio_transport", VIRTIO_ID_VSOCK},
                 {"virtio_blk", VIRTIO_ID_BLOCK},
                 {"erofs", VIRTIO_ID_BLOCK},
                 {"virtio_balloon", VIRTIO_ID_BALLOON}};

@@ -177,11 +177,11 @@ int jail_drop(uid_t user, struct err *err) {
 
 /* What bridge_run and the C library below it need: moving bytes, waiting, memory, the end. */
 static const uint16_t g_bridge_calls[] = {
-    SYS_read,         SYS_write,           SYS_poll,   SYS_ppoll,     SYS_recvmsg,
-    SYS_sendmsg,      SYS_sendto,          SYS_close,  SYS_fcntl,     SYS_brk,
-    SYS_mmap,         SYS_munmap,          SYS_mremap, SYS_madvise,   SYS_clock_gettime,
-    SYS_nanosleep,    SYS_clock_nanosleep, SYS_wait4,  SYS_futex,     SYS_rt_sigaction,
-    SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit,   SYS_exit_group};
+    SYS_read,         SYS_write,           SYS_poll,   SYS_ppoll,   SYS_recvmsg,
+    SYS_sendmsg,      SYS_sendto,          SYS_close,  SYS_fcntl,   SYS_brk,
+    SYS_mmap,         SYS_munmap,          SYS_mremap, SYS_madvise, SYS_clock_gettime,
+    SYS_nanosleep,    SYS_clock_nanosleep, SYS_wait4,  SYS_futex,   SYS_rt_sigaction,
+    SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit,   SYS_accept4, SYS_exit_group};
 
 /* What serving takes in keeper.c: records, mount points, mounts. */
 static const uint16_t g_keeper_calls[] = {

@@ -128,6 +128,8 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     c->agent_fd = m->agent[1];
     c->disk_fd = m->disk.fd;
     c->console_fd = m->console[1];
+    c->vsock_fd = m->vsock.device;
+    c->cid = m->vsock.cid;
     int e = set_stdio(m, &err);
     if (e == 0 && unshare(CLONE_NEWNS) != 0) {
         e = err_sys(&err, -errno, "cannot prepare the hypervisor");
@@ -144,10 +146,10 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
     }
     if (e == 0) {
         static char *const environment[] = {NULL};
-        int keep[5 + MOAT_NET_LINKS_MAX] = {c->agent_fd, c->files_fd, c->console_fd, c->disk_fd,
-                                            c->control_fd};
-        memcpy(&keep[5], c->nic_fds, c->nic_count * sizeof(keep[0]));
-        jail_keep_only(keep, 5 + c->nic_count);
+        int keep[6 + MOAT_NET_LINKS_MAX] = {c->agent_fd, c->files_fd,   c->console_fd,
+                                            c->disk_fd,  c->control_fd, c->vsock_fd};
+        memcpy(&keep[6], c->nic_fds, c->nic_count * sizeof(keep[0]));
+        jail_keep_only(keep, 6 + c->nic_count);
         (void)execve(m->hypervisor->program, args.items, environment);
         (void)err_sys(&err, -errno, "cannot run %s (Debian's package qemu-system-x86)",
                       m->hypervisor->program);
@@ -276,18 +278,20 @@ static noreturn_fn void bridge_main(struct machine *m) {
                   m->options->debug ? m->options->log_fd : -1,
                   m->status,
                   m->operation.failure[0],
-                  m->console[0]};
-    for (int i = 0; i < 6; i++) { /* to 3 ... 8, by way of numbers that none of them has */
+                  m->console[0],
+                  m->vsock.listener};
+    for (int i = 0; i < (int)ARRAY_COUNT(keep); i++) {
+        /* to 3 and on, by way of numbers that none of them has */
         keep[i] = keep[i] >= 0 ? fcntl(keep[i], F_DUPFD_CLOEXEC, 1000) : -1;
     }
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < (int)ARRAY_COUNT(keep); i++) {
         if (keep[i] >= 0) {
             (void)dup3(keep[i], 3 + i, O_CLOEXEC); /* a failed one shows at its first use */
         } else {
             (void)close(3 + i); /* whatever it was */
         }
     }
-    (void)close_range(9, ~0u, 0);
+    (void)close_range(3 + ARRAY_COUNT(keep), ~0u, 0);
     if (jail_bridge_calls(&err) != 0) {
         report(6, &err);
     }
@@ -296,6 +300,8 @@ static noreturn_fn void bridge_main(struct machine *m) {
     options.answer_timeout_s = m->c->vm_answer_timeout_s;
     options.log = keep[2] >= 0 ? 5 : -1;
     options.console = keep[5] >= 0 ? 8 : -1;
+    options.listener = keep[6] >= 0 ? 9 : -1;
+    options.cid = m->vsock.cid;
     bridge_run(&options);
     _exit(0);
 }
@@ -329,6 +335,10 @@ static int open_all(struct machine *m, struct err *err) {
     e = e != 0 ? e : disk_open(m->c, &m->disk, err);
     e = e != 0 ? e : files_open(m->c, &m->files, err);
     e = e != 0 ? e : share_open(m->c, &m->share, err);
+    if (e == 0 && m->c->vm_vsock && m->config.mode == HYPERVISOR_BOOT &&
+        vsock_open(&m->vsock) != 0) {
+        m->vsock.cid = 0; /* many hosts have none: a serial port does the same */
+    }
     if (m->options->pod) {
         m->share.count = MAX(m->share.count, 1u); /* a folder in place of a disk's */
     }
@@ -357,9 +367,10 @@ static int open_all(struct machine *m, struct err *err) {
 }
 
 void machine_close(struct machine *m) {
-    int *fds[] = {&m->kernel,   &m->initramfs, &m->control[0], &m->control[1],
-                  &m->agent[0], &m->agent[1],  &m->network[0], &m->network[1],
-                  &m->admin[0], &m->admin[1],  &m->disk.fd,    &m->files.program};
+    int *fds[] = {&m->kernel,       &m->initramfs,     &m->control[0], &m->control[1],
+                  &m->agent[0],     &m->agent[1],      &m->network[0], &m->network[1],
+                  &m->admin[0],     &m->admin[1],      &m->disk.fd,    &m->files.program,
+                  &m->vsock.device, &m->vsock.listener};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_fd_fn(fds[i]);
     }

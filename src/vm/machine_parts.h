@@ -10,6 +10,7 @@
 #include "vm/machine.h"
 #include "vm/operator.h"
 #include "vm/share.h"
+#include "vm/vsock.h"
 
 struct machine {
     const struct container *c;
@@ -18,6 +19,7 @@ struct machine {
     struct hypervisor_config config;
     struct share share;
     struct disk disk;
+    struct vsock vsock;
     struct operation operation;
     struct files files;
     enum image_agent agent_kind;
@@ -37,10 +39,15 @@ struct machine {
 
 /* As many pieces as machine_close closes. */
 #define MACHINE_NONE                                                                               \
-    .config = {.agent_fd = -1, .files_fd = -1, .disk_fd = -1, .console_fd = -1, .control_fd = -1}, \
+    .config = {.agent_fd = -1,                                                                     \
+               .files_fd = -1,                                                                     \
+               .vsock_fd = -1,                                                                     \
+               .disk_fd = -1,                                                                      \
+               .console_fd = -1,                                                                   \
+               .control_fd = -1},                                                                  \
     .files = {.program = -1, .socket = -1}, .kernel = -1, .initramfs = -1, .image_lock = -1,       \
-    .disk = {.fd = -1}, .control = {-1, -1}, .agent = {-1, -1}, .console = {-1, -1},               \
-    .network = {-1, -1}, .admin = {-1, -1}
+    .disk = {.fd = -1}, .vsock = {.device = -1, .listener = -1}, .control = {-1, -1},              \
+    .agent = {-1, -1}, .console = {-1, -1}, .network = {-1, -1}, .admin = {-1, -1}
 
 /* How large it is to be, and whether with KVM: fills `config`. */
 must_check int machine_size(struct machine *m, struct err *err);

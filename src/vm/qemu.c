@@ -86,10 +86,21 @@ static int add_ports(struct strlist *out, const struct hypervisor_config *c, int
     return e;
 }
 
+/* The way to the agent. */
+static int add_agent(struct strlist *out, const struct hypervisor_config *c, int e) {
+    if (c->vsock_fd >= 0) {
+        e = add(out, e, "-device");
+        return add(out, e, "vhost-vsock-device,guest-cid=%u,vhostfd=%d", c->cid, c->vsock_fd);
+    }
+    e = add(out, e, "-chardev");
+    e = add(out, e, "socket,id=agent,fd=%d", c->agent_fd);
+    e = add(out, e, "-device");
+    e = add(out, e, "virtio-serial-device,max_ports=2");
+    e = add(out, e, "-device");
+    return add(out, e, "virtserialport,chardev=agent,nr=1,name=" MOAT_AGENT_PORT);
+}
+
 static int add_devices(struct strlist *out, const struct hypervisor_config *c, int e) {
-    static const char port[] = "virtserialport,chardev=agent,nr=1,name=" MOAT_AGENT_PORT;
-    static const char *const devices[] = {"virtio-serial-device,max_ports=2", port,
-                                          "virtio-balloon-device,free-page-reporting=on"};
     e = add_disk(out, c, e);
     e = add_ports(out, c, e);
     if (c->files_fd >= 0) {
@@ -101,12 +112,9 @@ static int add_devices(struct strlist *out, const struct hypervisor_config *c, i
                     "vhost-user-fs-device,chardev=files,queue-size=1024,tag=" MOAT_AGENT_TAG);
         }
     }
-    e = add(out, e, "-chardev");
-    e = add(out, e, "socket,id=agent,fd=%d", c->agent_fd);
-    for (size_t i = 0; i < ARRAY_COUNT(devices); i++) {
-        e = add(out, e, "-device");
-        e = add(out, e, "%s", devices[i]);
-    }
+    e = add_agent(out, c, e);
+    e = add(out, e, "-device");
+    e = add(out, e, "virtio-balloon-device,free-page-reporting=on");
     for (uint32_t i = 0; i < c->nic_count; i++) {
         static const uint8_t mac[6] = MOAT_NET_DEVICE_MAC;
         e = add(out, e, "-netdev");

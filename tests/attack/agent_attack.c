@@ -48,6 +48,7 @@ static void nothing(char *text, size_t size) {
 static noreturn_fn void run_bridge(int control, int agent, int console, int log) {
     const struct bridge_options options = {.control = control,
                                            .agent = agent,
+                                           .listener = -1,
                                            .log = log,
                                            .console = console,
                                            .export_count = 1,

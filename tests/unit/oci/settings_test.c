@@ -27,7 +27,7 @@ static void test_bad_files(void) {
         {"Isolation = sentry",
          "moat.conf:1: unknown key: 'Isolation' is not known; it can be isolation, allow, lock, "
          "annotation, overlay, platform, handover, vm.images, vm.files, "
-         "vm.start-timeout, vm.answer-timeout, vm.template"},
+         "vm.start-timeout, vm.answer-timeout, vm.template, vm.vsock"},
         {"vm.start-timeout = 0",
          "moat.conf:1: vm.start-timeout: must be a number of seconds, 1 to 86400"},
         {"vm.answer-timeout = 5s",
@@ -72,7 +72,8 @@ static void test_good_files(void) {
     CHECK(parse("lock = true", &s, &err) == 0 && s.allowed == 1u << ISOLATION_SENTRY);
     CHECK(parse("vm.start-timeout = 7\nvm.answer-timeout=86400", &s, &err) == 0 &&
           s.vm_start_timeout_s == 7 && s.vm_answer_timeout_s == 86400);
-    CHECK(parse("vm.files = gofer", &s, &err) == 0 && s.vm_files == VM_FILES_GOFER);
+    CHECK(parse("vm.files = gofer", &s, &err) == 0 && s.vm_files == VM_FILES_GOFER && s.vm_vsock);
+    CHECK(parse("vm.vsock = off", &s, &err) == 0 && !s.vm_vsock);
     CHECK(settings_parse("moat.conf", "a\0b", 3, &s, &err) == -EINVAL);
 }
 
