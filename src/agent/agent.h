@@ -47,6 +47,8 @@ struct agent {
 /* boot.c: the mounts and modules of the machine; the connection to the host or -errno. */
 void boot_machine(void);
 int boot_connect(void);
+/* A line for the kernel's log, of a level of syslog(3). */
+void boot_log(int level, const char *text);
 /* Loads what devices of that kind (linux/virtio_ids.h) need, unless it is there. */
 void boot_load_driver(uint32_t kind);
 /* Mounts the host's files on AGENT_EXPORTS; 0 or -errno with *err. */

@@ -24,7 +24,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <syslog.h>
 
+#define LOG_LINE       900 /* the kernel takes no record of 1 KiB (kernel/printk/printk.c) */
 #define MODULES        "/modules"
 #define PCI_DEVICES    "/sys/bus/pci/devices"
 #define VIRTIO_DEVICES "/sys/bus/virtio/devices"
@@ -40,11 +42,18 @@ static struct {
     int fd;
 } g_later[8]; /* their modules, in the order of loading */
 
-static void say(const char *text) {
+void boot_log(int level, const char *text) {
+    char line[LOG_LINE];
     cleanup_fd int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        dprintf(fd, "<3>moat-agent: %s\n", text);
+    int n = snprintf(line, sizeof(line), "<%d>moat-agent: %s", level, text);
+    /* One write is one record, which dprintf does not do: it wants to seek first. */
+    if (fd >= 0 && write(fd, line, MIN((size_t)n, sizeof(line) - 1)) < 0) {
+        return; /* nobody is left to tell */
     }
+}
+
+static void say(const char *text) {
+    boot_log(LOG_ERR, text);
 }
 
 noreturn_fn void boot_off(const char *why) {

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -88,6 +89,7 @@ int main(void) {
     if (agent_hello(a, boot_ns) != 0) {
         boot_off("no memory");
     }
+    boot_log(LOG_INFO, "ready");
     for (;;) {
         turn(a);
     }

@@ -2,6 +2,7 @@
 /* Making a process of a container: see starter.h. */
 #include "agent/starter.h"
 
+#include "agent/agent.h"
 #include "agent/inside.h"
 #include "host/cleanup.h"
 #include "host/msg.h"
@@ -15,15 +16,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define FIRST_FD 3 /* behind the standard streams: the link, then the namespaces to join */
 
 static void warn(void *arg, const char *message) {
-    cleanup_fd int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        dprintf(fd, "<4>moat-agent: %s\n", message);
-    }
+    boot_log(LOG_WARNING, message);
 }
 
 /* Descriptors 0 to 2 as the program will have them, what the work takes, and nothing else. */

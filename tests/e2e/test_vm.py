@@ -69,6 +69,19 @@ class Vm(unittest.TestCase):
             self.assertEqual(pathlib.Path(d, "in").read_text(), "from outside\n")
             self.assertFalse(os.path.exists(moat.rootfs() + marker))
 
+    def test_log_has_what_kernel_and_agent_say(self):
+        with tempfile.NamedTemporaryFile("r") as log:
+            p = subprocess.Popen([moat.MOAT, "--debug", "--log", log.name, "do", "--isolation", self.isolation, "--rootfs", moat.rootfs(),
+                                  "--", "cat"], stdin=subprocess.PIPE)
+            end, text = time.monotonic() + vm.TIMEOUT, ""
+            while "moat-agent: ready" not in text and time.monotonic() < end:
+                time.sleep(0.02)
+                text += log.read()
+            p.stdin.close()
+            self.assertEqual(p.wait(vm.TIMEOUT), 0)
+            self.assertIn("Run /init", text)
+            self.assertIn("moat-agent: ready", text)
+
     def test_program_that_cannot_run(self):
         r = self.do("no-such-program")
         self.assertEqual(r.returncode, 127)
