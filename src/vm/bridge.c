@@ -386,6 +386,7 @@ void bridge_run(const struct bridge_options *o) {
     while (!b->failed && e == 0) {
         e = turn(b, &console);
     }
+    console_drain(&console);
     if (e == -EPROTO) {
         (void)snprintf(text, sizeof(text), "the virtual machine broke the agent's protocol");
     } else if (e != 0) {

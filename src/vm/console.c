@@ -5,6 +5,7 @@
 #include "host/cleanup.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,5 +26,13 @@ void console_pump(struct console *c) {
     c->out += (uint64_t)n;
     if (c->out >= CONSOLE_MAX) {
         (void)!write(c->log, over, strlen(over));
+    }
+}
+
+void console_drain(struct console *c) {
+    struct pollfd p = {.fd = c->in, .events = POLLIN};
+    /* One that lives can say more for ever. */
+    while (c->in >= 0 && c->out < CONSOLE_MAX && poll(&p, 1, 0) > 0) {
+        console_pump(c);
     }
 }

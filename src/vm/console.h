@@ -18,5 +18,7 @@ struct console {
 
 /* Passes on what has come; all of it is read, whatever becomes of it.  Closes `in` at its end. */
 void console_pump(struct console *c);
+/* What is there and not read yet: a machine that dies says why last. */
+void console_drain(struct console *c);
 
 #endif

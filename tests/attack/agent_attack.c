@@ -362,6 +362,25 @@ static void console_closes(struct play *p) {
     hello(p);
 }
 
+/* What a machine said before it died is there to read. */
+static void last_words(void) {
+    static char text[100000];
+    struct play p;
+    struct moat_ctl_reply r;
+    struct stat st;
+    begin(&p);
+    hello(&p);
+    memset(text, 'x', sizeof(text));
+    CHECK(kill(p.bridge, SIGSTOP) == 0); /* all of it is there when the end is seen */
+    send_all(p.console, text, sizeof(text));
+    (void)shutdown(p.agent, SHUT_RDWR);
+    CHECK(kill(p.bridge, SIGCONT) == 0);
+    while (monitor_record(&p, &r) != 0) {
+    }
+    CHECK(fstat(p.log, &st) == 0 && st.st_size >= (off_t)sizeof(text));
+    end(&p);
+}
+
 int main(void) {
     static const struct {
         const char *name;
@@ -399,6 +418,8 @@ int main(void) {
             expect_end(&p);
         }
     }
+    g_case = "last words";
+    last_words();
     g_case = "chance";
     for (unsigned int seed = 1; seed <= 100; seed++) {
         chance(seed);
