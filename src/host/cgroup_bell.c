@@ -97,7 +97,8 @@ void oom_bell_ring(struct oom_bell *b) {
     }
     pid_t pid = fork();
     if (pid == 0) {
-        bell_child(b, limit, (limit > usage ? limit - usage : 0) + BELL_MORE);
+        /* What is in use may become less meanwhile: a guest gives freed memory back. */
+        bell_child(b, limit, limit + BELL_MORE);
     }
     while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
     }
