@@ -11,12 +11,18 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#define LOOK_MS     20   /* a kill takes a few */
+#define LOOK_FOR_MS 2000 /* there may be none */
+
 struct watch {
     struct handle *h;
     lifecycle_event_fn emit;
     void *arg;
     uint64_t kills; /* seen so far */
     int oom, pidfd; /* oom -1: cannot be seen, or seen to the end */
+    /* cgroup v1 tells before it kills and counts (mm/memcontrol-v1.c): while clock_now_ms is below
+     * this, the number is looked at again. */
+    int64_t look_until_ms;
 };
 
 static int emit_event(const struct watch *w, const char *type, struct json_object *data,
@@ -86,6 +92,7 @@ static int take_events(struct watch *w, const struct pollfd fds[2], struct err *
     int e = 0;
     if (w->oom >= 0 && fds[1].revents != 0) {
         e = cgroup_oom_take(&w->h->state.cgroup, w->oom, &kills, &gone, err);
+        w->look_until_ms = kills > w->kills || gone ? 0 : clock_now_ms() + LOOK_FOR_MS;
         e = e != 0 ? e : emit_oom(w, MAX(kills, w->kills), err);
         if (gone) {
             cleanup_fd_fn(&w->oom);
@@ -101,19 +108,32 @@ static int take_events(struct watch *w, const struct pollfd fds[2], struct err *
     return e;
 }
 
+static int look_again(struct watch *w, int64_t now, struct err *err) {
+    uint64_t kills = w->kills;
+    struct err ignored = {0};
+    bool known = cgroup_oom_count(&w->h->state.cgroup, &kills, &ignored) == 0;
+    if (!known || kills > w->kills || now >= w->look_until_ms) {
+        w->look_until_ms = 0;
+    }
+    return emit_oom(w, kills, err);
+}
+
 static int watch_until_end(struct watch *w, uint64_t interval_ms, struct err *err) {
     int64_t next = clock_now_ms() + (int64_t)interval_ms;
     int e = 0;
     while (e == 0) {
         struct pollfd fds[2] = {{.fd = w->pidfd, .events = POLLIN},
                                 {.fd = w->oom, .events = POLLIN}};
-        int64_t left = next - clock_now_ms();
+        int64_t now = clock_now_ms();
+        int64_t left = w->look_until_ms != 0 ? MIN(next - now, LOOK_MS) : next - now;
         int n = left <= 0 ? 0 : poll(fds, 2, (int)MIN(left, INT32_MAX));
         if (n < 0 && errno != EINTR) {
             return err_sys(err, -errno, "cannot wait for events");
         }
         if (n > 0) {
             e = take_events(w, fds, err);
+        } else if (w->look_until_ms != 0) {
+            e = look_again(w, clock_now_ms(), err);
         } else if (clock_now_ms() >= next) {
             next += (int64_t)interval_ms;
             e = emit_stats(w, err);
