@@ -154,7 +154,8 @@ static int qemu_arguments(const struct hypervisor_config *c, struct strlist *out
     e = add(out, e, "microvm,acpi=on,rtc=on,usb=off,pcie=%s,isa-serial=%s,memory-backend=memory",
             c->mode == HYPERVISOR_BOOT ? "off" : "on", c->console_fd >= 0 ? "on" : "off");
     e = add(out, e, "-accel");
-    e = add(out, e, "%s", c->kvm ? "kvm" : "tcg,thread=multi");
+    /* Translated code grows to a GiB otherwise: what a program leaves is of no use to the next. */
+    e = add(out, e, "%s", c->kvm ? "kvm" : "tcg,thread=multi,tb-size=64");
     e = add(out, e, "-cpu");
     /* An emulated "rep movsb" goes byte by byte; without erms the kernel has better loops. */
     e = add(out, e, "%s", c->kvm ? "host" : "max,-erms");

@@ -74,6 +74,16 @@ class Memory(unittest.TestCase):
         self.end(p)
         self.assertEqual(p.returncode, 0)
 
+    def test_translated_code_is_bounded(self):
+        """Code that an emulating hypervisor has translated is memory of the host, and each program brings some."""
+        p = self.start("boot", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do perl -MPOSIX -e 1 || exit 1; done; echo ran; read go")
+        self.assertEqual(p.stdout.readline(), "ran\n")
+        hypervisor = next(q for q in vm.processes(p.pid) if "qemu" in os.readlink(f"/proc/{q}/exe"))
+        self.assertLess(int(vm.status(hypervisor)["RssAnon"].split()[0]) << 10, 160 * MIB)
+        p.stdin.write("\n")
+        self.end(p)
+        self.assertEqual(p.returncode, 0)
+
     def test_free_memory_goes_back(self):
         self.check("boot")
 
