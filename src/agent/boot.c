@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <syslog.h>
 
 #define LOG_LINE       900 /* the kernel takes no record of 1 KiB (kernel/printk/printk.c) */
@@ -184,6 +185,20 @@ static void write_file(const char *path, const char *text) {
     }
 }
 
+/* What the kernel keeps free: the rule of mm/page_alloc.c.  For the sake of huge pages it has taken
+ * much more (mm/khugepaged.c), a twentieth of a machine, which the container has paid for. */
+static void keep_less_free(void) {
+    struct sysinfo si = {0};
+    char text[32];
+    (void)sysinfo(&si); /* cannot fail */
+    uint64_t kib = (uint64_t)si.totalram * si.mem_unit / KIB, root = 0;
+    while ((root + 1) * (root + 1) <= kib * 16) {
+        root++;
+    }
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)root); /* fits */
+    write_file("/proc/sys/vm/min_free_kbytes", text);
+}
+
 /* The initramfs cannot be left by pivot_root(2), which containers need: a file system on top of it
  * can. */
 static void leave_initramfs(void) {
@@ -258,6 +273,7 @@ void boot_machine(void) {
     (void)mkdir("/run", 0700); /* of our own root, which is empty */
     (void)mkdir("/tmp", 0700);
     loopback_up();
+    keep_less_free();
     write_file(AGENT_CGROUPS "/cgroup.subtree_control", "+cpu +memory +pids +io +cpuset");
 }
 
