@@ -110,7 +110,6 @@ struct moat_ctl_rlimit {
 #define MOAT_PROC_TERMINAL      1u /* stdio is a pty inside, pumped to and from fds[0] and fds[1] */
 #define MOAT_PROC_NO_NEW_PRIVS  2u
 #define MOAT_PROC_READONLY_ROOT 4u
-#define MOAT_PROC_CLEAR_GROUPS  8u
 #define MOAT_PROC_OOM_SCORE     16u /* oom_score_adj counts */
 #define MOAT_PROC_SCHEDULER     32u /* sched_policy, sched_priority and nice count */
 #define MOAT_PROC_IOPRIO        64u

@@ -9,8 +9,8 @@
 #include "host/msg.h"
 #include "host/mux.h"
 #include "moat/agent.h"
-#include "vm/vsock.h"
 #include "vm/pending.h"
+#include "vm/vsock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,15 +82,12 @@ static void report_start(struct bridge *b) {
 }
 
 static void send_welcome(struct bridge *b) {
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail */
     struct moat_agent_welcome w = {.version = MOAT_AGENT_VERSION,
                                    .export_count = b->options->export_count,
                                    .disk = b->options->disk,
                                    .plugged = b->options->plugged,
                                    .flags = b->options->restored ? MOAT_AGENT_RESTORED : 0,
-                                   .realtime_ns =
-                                       (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec};
+                                   .realtime_ns = clock_now_ns(CLOCK_REALTIME)};
     memcpy(w.entropy, b->options->entropy, sizeof(w.entropy));
     b->failed = b->failed || mux_send(&b->mux, MOAT_AGENT_WELCOME, 0, &w, sizeof(w)) != 0;
 }

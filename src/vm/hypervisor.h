@@ -16,9 +16,8 @@
 /* Where the file system with its memory is, when that is a file. */
 #define HYPERVISOR_RAM "/guest/ram"
 
-#define HYPERVISOR_PORTS                                                                           \
-    (MOAT_NET_LINKS_MAX + 2u) /* of a machine that devices are plugged into                        \
-                               */
+/* Of a machine that devices are plugged into. */
+#define HYPERVISOR_PORTS (MOAT_NET_LINKS_MAX + 2u)
 
 enum hypervisor_mode {
     HYPERVISOR_BOOT,

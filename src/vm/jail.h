@@ -12,7 +12,7 @@ uid_t jail_user(pid_t monitor);
 /*
  * In a mount namespace that is the caller's alone: a root of /usr (read-only), the loader's cache,
  * a few devices, the image's two files, and the file system with its memory unless that is -1;
- * /dev/kvm for `kvm_owner` unless that is 0.
+ * /dev/kvm for `kvm_owner` unless that is -1.
  */
 must_check int jail_hypervisor_root(int kernel, int initramfs, int ram, uid_t kvm_owner,
                                     struct err *err);

@@ -66,7 +66,7 @@ static bool is_dropped(const struct module_file *m, const Elf64_Shdr *s) {
         m->sections[s->sh_info].sh_type == SHT_PROGBITS) {
         return is_dropped(m, &m->sections[s->sh_info]);
     }
-    for (size_t i = 0; i < sizeof(g_dropped) / sizeof(g_dropped[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(g_dropped); i++) {
         if (strcmp(name, g_dropped[i]) == 0) {
             return true;
         }

@@ -39,7 +39,6 @@
 #define STUB_NR_WAIT   0x0ff00004 /* sleeps until the posted call is answered */
 
 /* Command word: what a stub does when its notification is answered. */
-#define STUB_CMD_COUNT  0xff
 #define STUB_CMD_BASES  0x100 /* load fs and gs base from the context page */
 #define STUB_CMD_REPORT 0x200 /* STUB_NR_REPORT after the last order */
 #define STUB_CMD_EXIT   0x400 /* leave: exit(0) */

@@ -533,9 +533,6 @@ int files_next(struct files *files, int fd, struct file **out_file, bool *out_cl
 /* The first one of a container: root and working directory `root`, umask 022. */
 must_check struct fs_context *fs_context_create(const struct path *root);
 must_check struct fs_context *fs_context_copy(struct fs_context *old);
-static inline void fs_context_get(struct fs_context *fs) {
-    ref_get(&fs->ref);
-}
 void fs_context_put(struct fs_context *fs);
 void fs_get_root(struct path *out); /* of current, referenced */
 void fs_get_cwd(struct path *out);

@@ -13,6 +13,7 @@
 #include "base/types.h"
 
 struct container;
+struct process;
 
 void oom_init(void);
 /*
@@ -28,7 +29,6 @@ must_check bool oom_relieve(const void *wanted, bool may_wait);
 uint32_t oom_take_kills(struct container *c);
 /* The kernel's view of how much of all memory a process would free, in thousandths, with its
  * oom_score_adj: /proc/PID/oom_score. */
-struct process;
 int32_t oom_score(struct process *p);
 
 #endif

@@ -31,9 +31,9 @@ void seccomp_filter_put(struct seccomp_filter *f); /* NULL allowed */
 void seccomp_set(struct task *t, struct seccomp_filter *f);
 /* The child begins with the parent's; the parent's sig_lock held. */
 void seccomp_fork(struct task *t, struct task *child);
-/* Number of filters in the task's chain; takes sig_lock. */
 /* A task that ends gives up its chain, so that a listener hears of it before the task is reaped. */
 void seccomp_exit(struct task *t);
+/* Number of filters in the task's chain; takes sig_lock. */
 uint32_t seccomp_filter_count(struct task *t);
 
 /* May the call be made?  False: *out_result is its result, signals may be pending, or it does not

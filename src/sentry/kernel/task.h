@@ -312,7 +312,6 @@ noreturn_fn void task_exit(int32_t code);
 noreturn_fn void process_exit_group(int32_t code);
 
 /* ---- credentials (kernel/cred.c) ---- */
-#define KUID_ROOT     0u
 #define CAP_LAST_MOAT 40 /* CAP_CHECKPOINT_RESTORE (linux/capability.h) */
 #define CAP_FULL_SET  ((1ull << (CAP_LAST_MOAT + 1)) - 1)
 bool capable(int cap); /* of current, effective set */

@@ -8,9 +8,6 @@
 
 #include "base/types.h"
 
-/* Bytes of the instruction that made a system call (to run it again). */
-#define ARCH_SYSCALL_LEN 2u
-
 /* Saves the callee-saved registers and the stack pointer to *save_sp, goes on with the ones saved
  * at load_sp. */
 void arch_switch_stack(void **save_sp, void *load_sp);

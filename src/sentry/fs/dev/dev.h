@@ -13,7 +13,6 @@ struct file;
 /* Device numbers of Linux (Documentation/admin-guide/devices.txt of the Linux source). */
 #define DEV_MAJOR_MEM  1u
 #define DEV_MAJOR_TTY  5u
-#define DEV_MAJOR_MISC 10u
 #define DEV_MAJOR_PTS  136u /* to 143, a million slaves of which we use one major */
 #define DEV_MINOR_PTMX 2u
 
