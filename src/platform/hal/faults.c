@@ -70,9 +70,12 @@ static uint64_t *g_probe_features;
 
 /* asm/sigcontext.h: struct _fpx_sw_bytes at byte 464 of the image. */
 static void probe_answer(const ucontext_t *uc) {
-    const char *sw = (const char *)uc->uc_mcontext.fpregs + 464;
-    memcpy(g_probe_features, sw + 8, sizeof(*g_probe_features));
-    memcpy(g_probe_size, sw + 16, sizeof(*g_probe_size));
+    struct _fpx_sw_bytes sw;
+    memcpy(&sw, (const char *)uc->uc_mcontext.fpregs + 464, sizeof(sw));
+    /* Without XSAVE the kernel (6.1) tells of the 512 bytes of FXSAVE. */
+    bool xsave = sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size > sizeof(struct _fpstate);
+    *g_probe_features = xsave ? sw.xstate_bv : 0;
+    *g_probe_size = xsave ? sw.xstate_size : 0;
     g_probe_size = NULL;
 }
 

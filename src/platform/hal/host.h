@@ -59,7 +59,8 @@ void *host_reserve(size_t size);
 /* ---- faults.c ---- */
 /* Signal handlers of the Sentry: bus errors in hal_copy and friends, kicks, crash report. */
 void host_faults_init(void);
-/* What the host puts in a signal frame for the FPU: size of the XSAVE image and its features. */
+/* What the host puts in a signal frame for the FPU: size of the XSAVE image and its features; 0 and
+ * 0 where the processor has no XSAVE, or the host's kernel does not use it: 512 bytes of FXSAVE. */
 void host_fpstate_probe(uint32_t *out_size, uint64_t *out_features);
 /* Gives the calling thread an alternate signal stack. */
 void host_thread_init(void);

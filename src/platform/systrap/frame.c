@@ -40,6 +40,11 @@ struct fp_sw {
 void frame_init_cpu(void) {
     uint32_t size = 0;
     host_fpstate_probe(&size, &g_systrap.info.xfeatures);
+    g_systrap.fp_legacy = size == 0;
+    if (g_systrap.fp_legacy) { /* the kernel is given an XSAVE image all the same */
+        size = FP_HEADER + FP_HEADER_SIZE;
+        g_systrap.info.xfeatures = XFEATURE_FPSSE;
+    }
     struct {
         uint8_t bytes[512];
     } __attribute__((aligned(16))) fx;
@@ -49,7 +54,8 @@ void frame_init_cpu(void) {
     memcpy(&mask, fx.bytes + 28, sizeof(mask));
     g_systrap.mxcsr_mask = mask == 0 ? 0xffbfu : mask;
     g_systrap.info.fpstate_size = size;
-    g_systrap.fp_room = (uint32_t)ALIGN_UP(size + sizeof(uint32_t), 64u);
+    g_systrap.fp_room =
+        g_systrap.fp_legacy ? FP_LEGACY_SIZE : (uint32_t)ALIGN_UP(size + sizeof(uint32_t), 64u);
 }
 
 /* Frames of threads that were not interrupted yet lie as the kernel would put them: below the
@@ -224,7 +230,7 @@ must_check int platform_fpstate_get(struct platform_thread *t, void *buf) {
     memcpy(&sw, from + FP_SW_OFF, sizeof(sw));
     size_t have = FP_LEGACY_SIZE;
     uint64_t bv = XFEATURE_FPSSE;
-    if (sw.magic1 == FP_MAGIC1) {
+    if (sw.magic1 == FP_MAGIC1 && !g_systrap.fp_legacy) {
         have = MIN((size_t)sw.xstate_size, size);
         if (have < FP_HEADER + FP_HEADER_SIZE || off + have > STUB_AREA_SIZE) {
             return -EINVAL;
@@ -272,10 +278,14 @@ must_check int platform_fpstate_set(struct platform_thread *t, const void *buf) 
     };
     uint32_t magic2 = FP_MAGIC2;
     char *to = (char *)t->ctx + off;
+    frame_of(t)->mc.fpstate = slot_va(t->slot) + off;
+    if (g_systrap.fp_legacy) {
+        memcpy(to, buf, FP_LEGACY_SIZE);
+        return 0;
+    }
     memcpy(to, buf, size);
     memcpy(to + FP_SW_OFF, &sw, sizeof(sw));
     memcpy(to + size, &magic2, sizeof(magic2));
-    frame_of(t)->mc.fpstate = slot_va(t->slot) + off;
     frame_of(t)->uc_flags |= STUB_UC_FP_XSTATE;
     return 0;
 }

@@ -212,6 +212,7 @@ struct systrap {
     bool posts;       /* call sites may be rewritten */
     bool posts_eager; /* whoever posts asks for somebody who looks at once */
     uint32_t fp_room; /* bytes kept for the XSAVE image at the end of an area */
+    bool fp_legacy;   /* frames hold what FXSAVE stores, and no more */
     uint32_t mxcsr_mask;
     int text_fd, area_fd;
     char *areas; /* the area file, mapped linearly */
