@@ -59,7 +59,7 @@ class Vm(unittest.TestCase):
             self.assertEqual(lines[:len(want)], want, r.stderr)
             # The link leads to the machine's own file, and no device can be made on the host.
             self.assertEqual(lines[len(want)], pathlib.Path(moat.rootfs(), "etc/hostname").read_text().strip())
-            self.assertTrue(250 << 10 <= int(lines[len(want) + 1]) <= 276 << 10, lines[len(want) + 1])
+            self.assertTrue(255 << 10 <= int(lines[len(want) + 1]) <= 272 << 10, lines[len(want) + 1])
             self.assertEqual(lines[len(want) + 2:], ["text"] * 100000 + [""])
             self.assertIn("Read-only", r.stderr)
             self.assertIn("mknod", r.stderr)

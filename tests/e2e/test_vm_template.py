@@ -53,7 +53,7 @@ class Template(unittest.TestCase):
             self.assertGreater(int(pci), 0)
             self.assertTrue(began - 2 <= int(clock) <= time.time() + 2, clock)
             self.assertEqual((host, root, rest), ("castle", "overlay", "input"))
-            self.assertTrue(236 << 10 <= int(memory) <= 280 << 10, memory)
+            self.assertTrue(250 << 10 <= int(memory) <= 272 << 10, memory)
             self.assertEqual(pathlib.Path(d, "out").read_text(), "inside\n")
         booted = do("sh", "-c", "ls /sys/bus/pci/devices 2>/dev/null | wc -l", conf="vm.template = off\n")
         self.assertEqual(booted.stdout, "0\n", booted.stderr)

@@ -33,7 +33,7 @@ class Size(BundleTest):
         self.moat("start", name)
         look = "sed -n 's/MemAvailable: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max"
         total, limit, quota, period = self.inside(name, look)
-        self.assertTrue(394 << 10 <= int(total) <= 426 << 10, total)
+        self.assertTrue(400 << 10 <= int(total) <= 420 << 10, total)
         self.assertEqual((int(limit), quota, period), (200 << 20, "50000", "100000"))
 
         self.moat("update", "--memory", "350m", "--cpu-quota", "80000", name)
