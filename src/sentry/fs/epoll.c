@@ -288,8 +288,7 @@ static int64_t epoll_create_file(bool cloexec) {
         return err;
     }
     set->file = file;
-    int fd = fd_give(file, cloexec);
-    return fd;
+    return fd_give(file, cloexec);
 }
 
 /* ---- system calls ----------------------------------------------------------------------- */

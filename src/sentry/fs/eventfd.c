@@ -159,8 +159,7 @@ static int64_t eventfd_create(uint32_t count, uint32_t flags) {
         kfree(e);
         return err;
     }
-    int fd = fd_give(file, (flags & O_CLOEXEC) != 0);
-    return fd;
+    return fd_give(file, (flags & O_CLOEXEC) != 0);
 }
 
 int64_t sys_eventfd(struct task *t, const struct sysargs *args) {

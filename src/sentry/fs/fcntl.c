@@ -146,8 +146,7 @@ int64_t sys_dup(struct task *t, const struct sysargs *args) {
     if (f == NULL) {
         return -EBADF;
     }
-    int64_t r = fd_give(f, false);
-    return r;
+    return fd_give(f, false);
 }
 
 static int64_t dup_to(int old_fd, int new_fd, bool cloexec) {

@@ -336,8 +336,7 @@ static int64_t inotify_create(uint32_t flags) {
         inotify_free(in);
         return err;
     }
-    int fd = fd_give(file, (flags & IN_CLOEXEC) != 0);
-    return fd;
+    return fd_give(file, (flags & IN_CLOEXEC) != 0);
 }
 
 int64_t sys_inotify_init(struct task *t, const struct sysargs *args) {

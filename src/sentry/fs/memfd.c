@@ -50,8 +50,7 @@ int64_t sys_memfd_create(struct task *t, const struct sysargs *args) {
     if (r != 0) {
         return r;
     }
-    r = fd_give(f, (flags & MFD_CLOEXEC) != 0);
-    return r;
+    return fd_give(f, (flags & MFD_CLOEXEC) != 0);
 }
 
 /* ---- seals ---- */

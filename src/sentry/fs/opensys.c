@@ -32,8 +32,7 @@ static int64_t open_named(int dirfd, struct uaddr user_name, uint32_t flags, uin
     if ((f->mode & FMODE_PATH) == 0) {
         f->flags |= LARGEFILE;
     }
-    r = fd_give(f, (flags & O_CLOEXEC) != 0);
-    return r;
+    return fd_give(f, (flags & O_CLOEXEC) != 0);
 }
 
 int64_t sys_open(struct task *t, const struct sysargs *args) {

@@ -278,8 +278,7 @@ static int64_t signalfd_call(int fd, struct uaddr user_mask, uint64_t size, uint
         kfree(s);
         return err;
     }
-    int result = fd_give(file, (flags & O_CLOEXEC) != 0);
-    return result;
+    return fd_give(file, (flags & O_CLOEXEC) != 0);
 }
 
 int64_t sys_signalfd(struct task *t, const struct sysargs *args) {

@@ -260,8 +260,7 @@ static int mqueue_open_file(struct mqueue *q, uint32_t oflag) {
         return err;
     }
     file->mode &= ~FMODE_STREAM;
-    int fd = fd_give(file, true); /* mq_open(3): close-on-exec always */
-    return fd;
+    return fd_give(file, true); /* mq_open(3): close-on-exec always */
 }
 
 int64_t sys_mq_open(struct task *t, const struct sysargs *args) {

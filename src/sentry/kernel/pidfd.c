@@ -81,8 +81,7 @@ int64_t sys_pidfd_open(struct task *t, const struct sysargs *args) {
     if (err != 0) {
         return err;
     }
-    int fd = fd_give(file, true);
-    return fd;
+    return fd_give(file, true);
 }
 
 static int64_t send_through(struct task *t, struct process *p, int32_t signo, struct uaddr uinfo) {

@@ -128,8 +128,7 @@ int64_t sys_timerfd_create(struct task *t, const struct sysargs *args) {
         kfree(tf);
         return err;
     }
-    int fd = fd_give(file, (flags & TFD_CLOEXEC) != 0);
-    return fd;
+    return fd_give(file, (flags & TFD_CLOEXEC) != 0);
 }
 
 /* The timerfd of a descriptor, with a reference on *out_file. */

@@ -97,8 +97,7 @@ int64_t sys_socket(struct task *t, const struct sysargs *args) {
     if (err != 0) {
         return err;
     }
-    int fd = fd_give(file, (flags & SOCK_CLOEXEC) != 0);
-    return fd;
+    return fd_give(file, (flags & SOCK_CLOEXEC) != 0);
 }
 
 /* Two connected sockets as files; both referenced. */

@@ -345,8 +345,7 @@ static int64_t ioctl_peer(struct tty *tty, struct file *master, uint64_t flags) 
     if (err != 0) {
         return err;
     }
-    int fd = fd_give(slave, (flags & O_CLOEXEC) != 0);
-    return fd;
+    return fd_give(slave, (flags & O_CLOEXEC) != 0);
 }
 
 /* TIOCSIG: a signal typed by the emulator. */
