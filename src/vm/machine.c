@@ -159,7 +159,17 @@ static noreturn_fn void run_hypervisor(struct machine *m) {
 
 static pid_t g_keeper, g_operator; /* of the machine whose bridge this process is */
 
-#define FAILURE 7 /* descriptor of the bridge: what the operator says */
+/* Descriptors of the bridge, behind the standard streams. */
+enum bridge_fd {
+    BRIDGE_CONTROL = 3,
+    BRIDGE_AGENT,
+    BRIDGE_LOG,
+    BRIDGE_STATUS,  /* why it could not begin */
+    BRIDGE_FAILURE, /* what the operator says */
+    BRIDGE_CONSOLE,
+    BRIDGE_LISTENER,
+    BRIDGE_FDS
+};
 
 static int start_children(struct machine *m, struct err *err) {
     const bool keeper = files_need_keeper(&m->files, m->admin[1] >= 0);
@@ -200,7 +210,7 @@ static int start_children(struct machine *m, struct err *err) {
 static void describe_end(char *text, size_t size) {
     int status = 0;
     const struct timespec wait = {.tv_nsec = 10000000};
-    ssize_t n = g_operator > 0 ? read(FAILURE, text, size - 1) : 0;
+    ssize_t n = g_operator > 0 ? read(BRIDGE_FAILURE, text, size - 1) : 0;
     if (n > 0) {
         text[n] = '\0';
         return;
@@ -233,8 +243,65 @@ static int jail_bridge(const struct machine *m, struct err *err) {
     return e != 0 ? e : jail_drop(m->user, err);
 }
 
+/* What the bridge is told of the machine. */
+static int describe_machine(const struct machine *m, struct bridge_options *out, struct err *err) {
+    *out = (struct bridge_options){.start_ns = m->started,
+                                   .start_timeout_s = m->c->vm_start_timeout_s,
+                                   .answer_timeout_s = m->c->vm_answer_timeout_s,
+                                   .export_count = m->share.count,
+                                   .disk = m->disk.kind,
+                                   .cid = m->vsock.cid,
+                                   .restored = m->config.mode == HYPERVISOR_RESTORE,
+                                   .why = describe_end};
+    out->plugged = m->config.network ? MOAT_AGENT_PLUGGED_ANY
+                                     : (m->share.count > 0 ? 1u : 0u) + (m->disk.fd >= 0 ? 1u : 0u);
+    return getrandom(out->entropy, sizeof(out->entropy), 0) == sizeof(out->entropy)
+               ? 0
+               : err_sys(err, -errno, "cannot get random numbers");
+}
+
+/* Leaves the bridge its own descriptors, by the numbers of enum bridge_fd, and no others. */
+static void keep_own(const struct machine *m, struct bridge_options *o) {
+    int keep[BRIDGE_FDS] = {[BRIDGE_CONTROL] = m->control[1],
+                            [BRIDGE_AGENT] = m->agent[0],
+                            [BRIDGE_LOG] = m->options->debug ? m->options->log_fd : -1,
+                            [BRIDGE_STATUS] = m->status,
+                            [BRIDGE_FAILURE] = m->operation.failure[0],
+                            [BRIDGE_CONSOLE] = m->console[0],
+                            [BRIDGE_LISTENER] = m->vsock.listener};
+    for (int fd = BRIDGE_CONTROL; fd < BRIDGE_FDS; fd++) {
+        /* by way of numbers that none of them has */
+        keep[fd] = keep[fd] >= 0 ? fcntl(keep[fd], F_DUPFD_CLOEXEC, 1000) : -1;
+    }
+    for (int fd = BRIDGE_CONTROL; fd < BRIDGE_FDS; fd++) {
+        if (keep[fd] >= 0) {
+            (void)dup3(keep[fd], fd, O_CLOEXEC); /* a failed one shows at its first use */
+        } else {
+            (void)close(fd); /* whatever it was */
+        }
+    }
+    o->control = BRIDGE_CONTROL;
+    o->agent = BRIDGE_AGENT;
+    o->log = keep[BRIDGE_LOG] >= 0 ? BRIDGE_LOG : -1;
+    o->console = keep[BRIDGE_CONSOLE] >= 0 ? BRIDGE_CONSOLE : -1;
+    o->listener = keep[BRIDGE_LISTENER] >= 0 ? BRIDGE_LISTENER : -1;
+    (void)close_range(BRIDGE_FDS, ~0u, 0);
+}
+
+/* The machine that becomes a template, which has no container. */
+static noreturn_fn void save_main(struct machine *m) {
+    struct err err = {0};
+    (void)close(m->agent[1]); /* the hypervisor's end, as the next: its end is to be seen */
+    (void)close(m->operation.monitor[1]);
+    if (operator_save(&m->operation, m->hypervisor, m->agent[0], &err) != 0) {
+        report(m->status, &err);
+    }
+    _exit(0);
+}
+
 static noreturn_fn void bridge_main(struct machine *m) {
     struct err err = {0};
+    struct bridge_options options;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
         (void)err_sys(&err, -errno, "cannot bind the machine to its monitor");
         report(m->status, &err);
@@ -243,65 +310,22 @@ static noreturn_fn void bridge_main(struct machine *m) {
     sigset_t none;
     (void)sigemptyset(&none); /* cannot fail, as the next */
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    struct bridge_options options = {.control = 3,
-                                     .agent = 4,
-                                     .start_ns = m->started,
-                                     .export_count = m->share.count,
-                                     .disk = m->disk.kind,
-                                     .restored = m->config.mode == HYPERVISOR_RESTORE,
-                                     .why = describe_end};
     m->config.disk_fd = m->disk.fd;
     m->config.network = m->network[1] >= 0;
-    options.plugged = m->config.network
-                          ? MOAT_AGENT_PLUGGED_ANY
-                          : (m->share.count > 0 ? 1u : 0u) + (m->disk.fd >= 0 ? 1u : 0u);
-    if (getrandom(options.entropy, sizeof(options.entropy), 0) != sizeof(options.entropy)) {
-        (void)err_sys(&err, -errno, "cannot get random numbers");
-        report(m->status, &err);
-    }
     if (start_children(m, &err) != 0) {
         report(m->status, &err);
     }
     if (m->config.mode == HYPERVISOR_SAVE) {
-        (void)close(m->agent[1]); /* the hypervisor's end, as the next: its end is to be seen */
-        (void)close(m->operation.monitor[1]);
-        if (operator_save(&m->operation, m->hypervisor, m->agent[0], &err) != 0) {
-            report(m->status, &err);
-        }
-        _exit(0);
+        save_main(m);
     }
-    if (jail_bridge(m, &err) != 0) {
+    if (describe_machine(m, &options, &err) != 0 || jail_bridge(m, &err) != 0) {
         report(m->status, &err);
     }
-    int keep[] = {m->control[1],
-                  m->agent[0],
-                  m->options->debug ? m->options->log_fd : -1,
-                  m->status,
-                  m->operation.failure[0],
-                  m->console[0],
-                  m->vsock.listener};
-    for (int i = 0; i < (int)ARRAY_COUNT(keep); i++) {
-        /* to 3 and on, by way of numbers that none of them has */
-        keep[i] = keep[i] >= 0 ? fcntl(keep[i], F_DUPFD_CLOEXEC, 1000) : -1;
-    }
-    for (int i = 0; i < (int)ARRAY_COUNT(keep); i++) {
-        if (keep[i] >= 0) {
-            (void)dup3(keep[i], 3 + i, O_CLOEXEC); /* a failed one shows at its first use */
-        } else {
-            (void)close(3 + i); /* whatever it was */
-        }
-    }
-    (void)close_range(3 + ARRAY_COUNT(keep), ~0u, 0);
+    keep_own(m, &options);
     if (jail_bridge_calls(&err) != 0) {
-        report(6, &err);
+        report(BRIDGE_STATUS, &err);
     }
-    (void)close(6); /* the status: all is well */
-    options.start_timeout_s = m->c->vm_start_timeout_s;
-    options.answer_timeout_s = m->c->vm_answer_timeout_s;
-    options.log = keep[2] >= 0 ? 5 : -1;
-    options.console = keep[5] >= 0 ? 8 : -1;
-    options.listener = keep[6] >= 0 ? 9 : -1;
-    options.cid = m->vsock.cid;
+    (void)close(BRIDGE_STATUS); /* all is well */
     bridge_run(&options);
     _exit(0);
 }
