@@ -130,11 +130,13 @@ static int watch_until_end(struct watch *w, uint64_t interval_ms, struct err *er
         if (n < 0 && errno != EINTR) {
             return err_sys(err, -errno, "cannot wait for events");
         }
+        now = clock_now_ms();
         if (n > 0) {
             e = take_events(w, fds, err);
         } else if (w->look_until_ms != 0) {
-            e = look_again(w, clock_now_ms(), err);
-        } else if (clock_now_ms() >= next) {
+            e = look_again(w, now, err);
+        }
+        if (e == 0 && n == 0 && now >= next) {
             next += (int64_t)interval_ms;
             e = emit_stats(w, err);
         }

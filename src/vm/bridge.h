@@ -16,8 +16,8 @@
 
 struct bridge_options {
     int control, agent; /* the two connections; taken over */
-    /* By vsock the agent's comes to `listener` from `cid`, and `agent` ends with the machine; -1.
-     */
+    /* -1, or where the agent's connection comes by vsock, from `cid`: `agent` then ends with the
+     * machine, and says nothing. */
     int listener;
     uint32_t cid;
     int log;                                    /* gets a line about the start, or -1 */

@@ -4,10 +4,10 @@
 
 #include "host/cleanup.h"
 #include "host/memfd.h"
+#include "host/userns.h"
 #include "moat/gofer.h"
 #include "sandbox/sandbox.h"
 #include "vm/jail.h"
-#include "vm/rootless.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 
 int files_open(const struct container *c, struct files *out, struct err *err) {
     *out = (struct files){.kind = c->vm_files, .program = -1, .socket = -1};
-    if (rootless_inside()) { /* virtiofsd gives up groups, which an ordinary user cannot */
+    if (!userns_is_first()) { /* virtiofsd gives up groups, which an ordinary user cannot */
         out->kind = VM_FILES_GOFER;
     }
     if (out->kind == VM_FILES_VIRTIOFSD) {

@@ -5,9 +5,9 @@
 #include "host/cleanup.h"
 #include "host/mounts.h"
 #include "host/sha256.h"
+#include "host/userns.h"
 #include "sandbox/sandbox.h"
 #include "vm/initramfs.h"
-#include "vm/rootless.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ void image_place(char out_path[PATH_MAX]) {
     int n;
     if (set != NULL && set[0] == '/') {
         n = snprintf(out_path, PATH_MAX, "%s", set);
-    } else if (geteuid() == 0 && !rootless_inside()) {
+    } else if (geteuid() == 0 && userns_is_first()) {
         n = snprintf(out_path, PATH_MAX, "/var/lib/moat/guest");
     } else if (data != NULL && data[0] == '/') {
         n = snprintf(out_path, PATH_MAX, "%s/moat/guest", data);

@@ -4,8 +4,8 @@
 
 #include "host/cleanup.h"
 #include "host/mounts.h"
+#include "host/userns.h"
 #include "vm/hypervisor.h"
-#include "vm/rootless.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@
 #define USER_BASE 0x4d000000u
 
 uid_t jail_user(pid_t monitor) {
-    return rootless_inside() ? geteuid() : USER_BASE + (uid_t)monitor;
+    return userns_is_first() ? USER_BASE + (uid_t)monitor : geteuid();
 }
 
 /* Puts a detached tree at `name` below the new root, a folder or a file. */
@@ -130,8 +130,8 @@ int jail_hypervisor_root(int kernel, int initramfs, int ram, uid_t kvm_owner, st
         e = place_tree(root, path, devices[i], MOUNT_ATTR_NOEXEC, err);
     }
     if (e == 0 && kvm_owner != (uid_t)-1) { /* in a user namespace devices cannot be made */
-        e = rootless_inside() ? place_tree(root, "/dev/kvm", "dev/kvm", MOUNT_ATTR_NOEXEC, err)
-                              : make_kvm(root, kvm_owner, err);
+        e = userns_is_first() ? make_kvm(root, kvm_owner, err)
+                              : place_tree(root, "/dev/kvm", "dev/kvm", MOUNT_ATTR_NOEXEC, err);
     }
     e = e != 0 ? e : place_detached(root, kernel, &HYPERVISOR_KERNEL[1], data, err);
     e = e != 0 ? e : place_detached(root, initramfs, &HYPERVISOR_INITRAMFS[1], data, err);

@@ -359,9 +359,8 @@ static int open_all(struct machine *m, struct err *err) {
     e = e != 0 ? e : disk_open(m->c, &m->disk, err);
     e = e != 0 ? e : files_open(m->c, &m->files, err);
     e = e != 0 ? e : share_open(m->c, &m->share, err);
-    if (e == 0 && m->c->vm_vsock && m->config.mode == HYPERVISOR_BOOT &&
-        vsock_open(&m->vsock) != 0) {
-        m->vsock.cid = 0; /* many hosts have none: a serial port does the same */
+    if (e == 0 && m->c->vm_vsock && m->config.mode == HYPERVISOR_BOOT) {
+        vsock_open(&m->vsock);
     }
     if (m->options->pod) {
         m->share.count = MAX(m->share.count, 1u); /* a folder in place of a disk's */

@@ -8,13 +8,8 @@
 #define MOAT_VM_ROOTLESS_H
 
 #include "host/err.h"
-#include "host/userns.h"
 
 /* For an ordinary user's single-threaded process; does nothing for root. */
 must_check int rootless_enter(struct err *err);
-/* Is this process in a user namespace, so that it cannot become any user? */
-static inline bool rootless_inside(void) {
-    return !userns_is_first();
-}
 
 #endif

@@ -32,26 +32,21 @@ static int take_cid(int device, uint32_t *out) {
     return e;
 }
 
-int vsock_open(struct vsock *out) {
+void vsock_open(struct vsock *out) {
     *out = (struct vsock){.device = -1, .listener = -1};
     cleanup_fd int device = open("/dev/vhost-vsock", O_RDWR | O_CLOEXEC);
     cleanup_fd int listener =
         device >= 0 ? socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) : -1;
-    if (listener < 0) {
-        return -errno;
+    if (listener < 0 || take_cid(device, &out->cid) != 0) {
+        return;
     }
-    int e = take_cid(device, &out->cid);
     const struct sockaddr_vm here = {
         .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = out->cid};
-    if (e == 0 && (bind(listener, (const struct sockaddr *)&here, sizeof(here)) != 0 ||
-                   listen(listener, 4) != 0)) {
-        e = -errno;
-    }
-    if (e == 0) {
+    if (bind(listener, (const struct sockaddr *)&here, sizeof(here)) == 0 &&
+        listen(listener, 4) == 0) {
         out->device = steal_fd(&device);
         out->listener = steal_fd(&listener);
     }
-    return e;
 }
 
 int vsock_accept(int listener, uint32_t cid) {

@@ -17,7 +17,9 @@ ON = "vm.template = on\n"
 def setUpModule():
     global PLACE
     vm.set_up()
-    PLACE = pathlib.Path(moat.run(["guest", "--memory", "256m", "template"], timeout=vm.TIMEOUT).stdout.strip())
+    made = moat.run(["guest", "--memory", "256m", "template"], timeout=vm.TIMEOUT)
+    assert made.returncode == 0, made.stderr
+    PLACE = pathlib.Path(made.stdout.strip())
 
 
 def tearDownModule():

@@ -71,24 +71,28 @@ class Life(BundleTest):
         self.assertIn("not running", r.stderr)
         self.moat("delete", name)
 
+    def wait_told(self, log, kind):
+        deadline, told = time.monotonic() + vm.TIMEOUT, ""
+        while f'"type":"{kind}"' not in told and time.monotonic() < deadline:
+            time.sleep(0.02)
+            log.seek(0)
+            told = log.read()
+        self.assertIn(f'"type":"{kind}"', told)
+
     def want_of_memory(self, name):
         """What was asked for can be used. The guest's kernel kills the process that takes more; statistics and an event tell."""
         r = self.exec(name, "dd", "if=/dev/zero", "of=/dev/null", "bs=110M", "count=1")
         self.assertEqual(r.returncode, 0, r.stderr)
         with open(self.dir + "/events", "w+") as log:
-            events = subprocess.Popen([moat.MOAT, "--root", self.state, "events", name], stdin=subprocess.DEVNULL, stdout=log)
+            events = subprocess.Popen([moat.MOAT, "--root", self.state, "events", "--interval", "1s", name], stdin=subprocess.DEVNULL, stdout=log)
             try:
+                self.wait_told(log, "stats")  # it watches
                 r = self.exec(name, "tail", "/dev/zero")
                 self.assertEqual(r.returncode, 137, r.stderr)
                 self.assertEqual(self.status(name), "running")
                 stats = json.loads(self.moat("events", "--stats", name).stdout)["data"]["memory"]
                 self.assertEqual((stats["raw"]["oom_kill"], stats["usage"]["limit"]), (1, 128 << 20))
-                deadline, told = time.monotonic() + vm.TIMEOUT, ""
-                while '"type":"oom"' not in told and time.monotonic() < deadline:
-                    time.sleep(0.02)
-                    log.seek(0)
-                    told = log.read()
-                self.assertIn('"type":"oom"', told)
+                self.wait_told(log, "oom")
             finally:
                 events.kill()
                 events.wait()

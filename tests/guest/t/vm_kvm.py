@@ -28,15 +28,15 @@ def why_not():
 
 
 def hypervisors():
-    """The arguments of the hypervisors that run, by their process ids."""
-    found = {}
+    """The arguments of the hypervisors that run."""
+    found = []
     for pid in vm.processes():
         try:
             arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
         except OSError:
             continue
         if "-accel" in arguments:
-            found[pid] = arguments
+            found.append(arguments)
     return found
 
 
@@ -45,10 +45,11 @@ class Life(test_vm.Life):
 
     def stranger(self, turned_away):
         """Connects to the machine's port from elsewhere, and says what the agent would not."""
-        end = time.monotonic() + vm.TIMEOUT
-        while not hypervisors() and time.monotonic() < end:
+        end, found = time.monotonic() + vm.TIMEOUT, []
+        while not found and time.monotonic() < end:
             time.sleep(0.05)
-        arguments = next(iter(hypervisors().values()))
+            found = hypervisors()
+        arguments = found[0]
         device = next(a for a in arguments if a.startswith("vhost-vsock-device"))
         port = int(device.split("guest-cid=")[1].split(",")[0])
         with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as s:
